@@ -1,0 +1,1 @@
+"""What crosses a boundary between manager, node and caller. Imports nothing of ours."""

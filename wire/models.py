@@ -1,0 +1,164 @@
+"""The records that cross a boundary: calls and their outcomes, tools, and a node's report."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+NODE_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+SERVER_NAME = r"^(?!.*__)[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?$"
+MAX_TOOL_NAME = 64
+"""Longest tool name that model providers accept."""
+
+NodeId = Annotated[str, StringConstraints(pattern=NODE_ID)]
+
+
+class NodeState(StrEnum):
+    """Where a node stands; `lost` is the manager's judgement, the others the node's word."""
+
+    JOINING = "joining"
+    READY = "ready"
+    DRAINING = "draining"
+    LOST = "lost"
+
+
+class ServerState(StrEnum):
+    """Where a tool server stands."""
+
+    STARTING = "starting"
+    READY = "ready"
+    BACKING_OFF = "backing_off"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class ToolInfo(BaseModel):
+    """One tool of one tool server.
+
+    `definition` is the tool as its server listed it (MCP `Tool` as JSON), unaltered.
+    `timeout_s` is the longest a call may take; `affinity` names the argument that carries a handle.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    server: str
+    name: str
+    definition: dict[str, Any]
+    idempotent: bool = False
+    timeout_s: float = 60.0
+    affinity: str | None = None
+
+    @property
+    def qualified(self) -> str:
+        """`server__tool` in the letters and length that every model provider accepts."""
+        plain = f"{self.server}__{self.name}"
+        safe = re.sub(r"[^A-Za-z0-9_-]", "_", plain)
+        if safe == plain and len(plain) <= MAX_TOOL_NAME:
+            return plain
+        return f"{safe[: MAX_TOOL_NAME - 9]}_{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+
+    @property
+    def dotted(self) -> str:
+        """`server.tool`, the name that AgentDock's clients use."""
+        return f"{self.server}.{self.name}"
+
+    @property
+    def description(self) -> str:
+        """What the tool says of itself; empty if nothing."""
+        return str(self.definition.get("description") or "")
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """The JSON schema of the arguments."""
+        schema = self.definition.get("inputSchema")
+        return schema if isinstance(schema, dict) else {"type": "object"}
+
+
+class ServerReport(BaseModel):
+    """One tool server as its node sees it. `error` says what is wrong and what would cure it."""
+
+    name: str
+    state: ServerState
+    tools: list[ToolInfo] = []
+    error: str | None = None
+    pid: int | None = None
+    restarts: int = 0
+    in_flight: int = 0
+    retry_after_s: float | None = None
+
+
+class NodeReport(BaseModel):
+    """A node's complete statement. Repeated or lost reports do no harm: each replaces the last.
+
+    `boot` changes whenever the node's process does; `revision` whenever anything but load does.
+    """
+
+    id: NodeId
+    boot: str
+    profile: str
+    url: str
+    state: NodeState
+    servers: list[ServerReport] = []
+    problems: list[str] = []
+    capabilities: list[str] = []
+    in_flight: int = 0
+    revision: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What sandboxes and files belong to: a key's name and, if the caller named one, a Session."""
+
+    key: str
+    session: str | None = None
+
+    def __str__(self) -> str:
+        """Return the form that travels: `key` or `key/session` (a key's name holds no slash)."""
+        return self.key if self.session is None else f"{self.key}/{self.session}"
+
+
+@dataclass(slots=True)
+class Call:
+    """One request to use one tool once.
+
+    `tool` is the name as asked; `server` limits the search to one tool server. `timeout_s` is the
+    caller's wish, in seconds; the tool's own limit caps it. `meta` is the caller's MCP `_meta`,
+    already without `agentdock/*`.
+    """
+
+    tool: str
+    arguments: dict[str, Any]
+    owner: Owner
+    server: str | None = None
+    timeout_s: float | None = None
+    meta: dict[str, Any] | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(12))
+    started: float = field(default_factory=time.perf_counter)
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the call was built."""
+        return (time.perf_counter() - self.started) * 1000
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a tool answered: `result` is the MCP `CallToolResult` as JSON, unaltered."""
+
+    result: dict[str, Any]
+    tool: ToolInfo
+    node: str
+    duration_ms: float
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the tool itself reported a failure."""
+        return bool(self.result.get("isError", False))
