@@ -1,0 +1,47 @@
+"""The link: how a manager hands one call to a node over HTTP.
+
+`POST /link/{server}` with the secret as bearer; the body is the `params` of an MCP `tools/call`, in
+one line, which the node splices into the tool server's conversation without parsing it. The answer
+is 200 with the tool server's JSON-RPC response as it came, or a problem document.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from wire.models import Call
+
+PATH = "/link/"
+CALL_ID = b"x-call-id"
+TIMEOUT = b"x-timeout-seconds"
+
+_MARGIN_S = 0.5
+_MARGIN_SHARE = 0.1
+
+
+def inner_timeout(timeout_s: float) -> float:
+    """Return the time, in seconds, that the next one inwards gets of `timeout_s`.
+
+    Each layer keeps half a second (a tenth, if that is less), so that the innermost one that can
+    explain a timeout answers first.
+    """
+    return timeout_s - min(_MARGIN_S, timeout_s * _MARGIN_SHARE)
+
+
+def call_params(call: Call, tool: str, timeout_s: float) -> bytes:
+    """Return the `params` of the `tools/call` for a tool server.
+
+    Args:
+        call: The call; its `meta` travels beside what we add under `agentdock/`.
+        tool: The tool's bare name.
+        timeout_s: Seconds that the tool server has.
+    """
+    meta: dict[str, Any] = {
+        **(call.meta or {}),
+        "agentdock/owner": str(call.owner),
+        "agentdock/call_id": call.id,
+        "agentdock/timeout_s": round(timeout_s, 3),
+    }
+    return orjson.dumps({"name": tool, "arguments": call.arguments, "_meta": meta})
