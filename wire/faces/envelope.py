@@ -1,0 +1,99 @@
+"""How a call comes in over HTTP and how its outcome goes out, for the faces that speak JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from wire.errors import BadRequest
+from wire.faces.caller import caller_of, owner_of
+from wire.faces.gate import HEADERS_KEY
+from wire.faces.http import Scope
+from wire.models import Call, Outcome
+
+SESSION = b"x-session-id"
+TIMEOUT = b"x-timeout-seconds"
+RESERVED = ("agentdock/", "io.modelcontextprotocol/")
+
+
+def parse_object(body: bytes, what: str = "The body") -> dict[str, Any]:
+    """Parse a JSON object; an empty body is an empty one.
+
+    Raises:
+        BadRequest: not JSON, or not an object.
+    """
+    if not body:
+        return {}
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"{what} is not valid JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise BadRequest(f"{what} must be a JSON object.")
+    return value
+
+
+def build_call(
+    scope: Scope,
+    tool: str,
+    arguments: dict[str, Any],
+    *,
+    server: str | None = None,
+    timeout_s: object = None,
+    mcp_session: str | None = None,
+    meta: dict[str, Any] | None = None,
+) -> Call:
+    """Build the Call of a request that the gate let through.
+
+    Args:
+        scope: The request; its headers may name a Session and a timeout.
+        tool: The tool's name as asked.
+        arguments: The tool's arguments.
+        server: Limits the search to one tool server.
+        timeout_s: A timeout named in the body, in seconds; the header comes first.
+        mcp_session: Id of a handshake-era MCP session.
+        meta: The caller's MCP `_meta`; keys of the platform and the protocol are left out.
+
+    Raises:
+        BadRequest: a header or the timeout is not usable.
+    """
+    headers: dict[bytes, bytes] = scope[HEADERS_KEY]
+    session = headers.get(SESSION)
+    wish = headers.get(TIMEOUT, timeout_s)
+    return Call(
+        tool=tool,
+        arguments=arguments,
+        owner=owner_of(
+            caller_of(scope), None if session is None else session.decode("latin-1"), mcp_session
+        ),
+        server=server,
+        timeout_s=None if wish is None else _seconds(wish),
+        meta=None if not meta else {k: v for k, v in meta.items() if not k.startswith(RESERVED)},
+    )
+
+
+def _seconds(value: object) -> float:
+    try:
+        seconds = float(value)  # type: ignore[arg-type]  # anything: what is no number is refused
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0 < seconds < float("inf") or isinstance(value, bool):
+        raise BadRequest("X-Timeout-Seconds (or timeout_s) must be a number of seconds above 0.")
+    return seconds
+
+
+def envelope(call: Call, outcome: Outcome) -> bytes:
+    """Encode the answer of `/v1`: what the tool said, unaltered, and where it ran."""
+    result = outcome.result
+    answer: dict[str, Any] = {
+        "call_id": call.id,
+        "tool": outcome.tool.name,
+        "server": outcome.tool.server,
+        "node": outcome.node,
+        "is_error": outcome.is_error,
+        "content": result.get("content", []),
+        "structured_content": result.get("structuredContent"),
+        "duration_ms": round(outcome.duration_ms, 3),
+    }
+    return orjson.dumps(answer)

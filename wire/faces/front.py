@@ -1,0 +1,100 @@
+"""The front: the ASGI application of manager and node. Gate, then faces, then FastAPI."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from wire.faces.agentdock import SERVER_PREFIX, TOOL_PREFIX, AgentDockFace, in_agentdock_shape
+from wire.faces.catalogue import Catalogue
+from wire.faces.gate import Gate, GatePolicy
+from wire.faces.http import Asgi, Receive, Scope, Send
+from wire.faces.mcp import McpFace
+from wire.faces.openapi import document_faces
+from wire.faces.problems import answer_with_problems
+from wire.faces.rest import PREFIX, RestFace
+
+
+@dataclass(frozen=True, slots=True)
+class RawRoute:
+    """A handler on the path of a call, reached before FastAPI and its costs."""
+
+    method: str
+    prefix: str
+    handler: Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Front:
+    """Offers a catalogue over every face, and the rest of a service through FastAPI.
+
+    Args:
+        catalogue: Who has the tools.
+        control: Everything that is not on the path of a call; its lifespan must enter `run()`.
+        policy: Whom to let in.
+        service: Name under which the service introduces itself over MCP.
+        raw: Further handlers on the path of a call.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        control: FastAPI,
+        policy: GatePolicy,
+        service: str,
+        raw: Sequence[RawRoute] = (),
+    ) -> None:
+        limit = policy.max_body_bytes
+        rest = RestFace(catalogue, limit)
+        agentdock = AgentDockFace(catalogue, limit)
+        self._mcp = McpFace(catalogue, service, control.version, limit)
+        self._control = control
+        self._exact: dict[tuple[str, str], Asgi] = {
+            ("GET", PREFIX): rest.list,
+            ("GET", "/mcpapi/servers"): in_agentdock_shape(agentdock.servers),
+            ("GET", "/mcpapi/tools"): in_agentdock_shape(agentdock.tools),
+            ("GET", "/list_tools"): in_agentdock_shape(agentdock.list_tools),
+            ("POST", "/call_tool"): in_agentdock_shape(agentdock.call_by_message),
+        }
+        self._prefixes: list[tuple[str, str, Asgi]] = [
+            *((route.method, route.prefix, route.handler) for route in raw),
+            ("POST", f"{PREFIX}/", rest.call),
+            ("POST", TOOL_PREFIX, in_agentdock_shape(agentdock.call_by_path)),
+            ("GET", f"{PREFIX}/", rest.list),
+            ("GET", SERVER_PREFIX, in_agentdock_shape(agentdock.server_tools)),
+        ]
+        self._gate = Gate(self._dispatch, policy)
+        answer_with_problems(control)
+        document_faces(control)
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Serve MCP while the context is open; entered by `control`'s lifespan."""
+        async with self._mcp.run():
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await self._control(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._gate(scope, receive, send)
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        handler = self._exact.get((method, path)) or self._by_prefix(method, path)
+        if handler is not None:
+            await handler(scope, receive, send)
+        elif self._mcp.serves(path):
+            await self._mcp(scope, receive, send)
+        else:
+            await self._control(scope, receive, send)
+
+    def _by_prefix(self, method: str, path: str) -> Asgi | None:
+        for wanted, prefix, handler in self._prefixes:
+            if method == wanted and path.startswith(prefix):
+                return handler
+        return None
