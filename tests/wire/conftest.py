@@ -44,9 +44,15 @@ def front_over(catalogue: MemoryCatalogue, **policy: object) -> Front:
         "loopback": True,
         "max_body_bytes": 100_000,
     }
+    control = FastAPI(lifespan=lifespan, title="test", version="1")
+
+    @control.post("/take")
+    async def take(body: dict[str, str]) -> dict[str, str]:
+        return body
+
     front = Front(
         catalogue=catalogue,
-        control=FastAPI(lifespan=lifespan, title="test", version="1"),
+        control=control,
         policy=GatePolicy(**(settings | policy)),  # type: ignore[arg-type]  # a mapping of both
         service="test",
     )

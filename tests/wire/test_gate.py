@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from tests.fakes.memory_catalogue import MemoryCatalogue, says
@@ -45,6 +47,19 @@ async def test_a_foreign_origin_is_refused_on_every_face(
     async with connect(MemoryCatalogue(TOOLS)) as client:
         answer = await client.post(path, json={}, headers={"Origin": origin})
     assert (answer.status_code, answer.json()["code"]) == (403, "origin_refused")
+
+
+async def test_a_page_of_a_listed_origin_can_call_through_a_browser(connect: Connect) -> None:
+    origin = "https://dashboard.example"
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
+    async with connect(MemoryCatalogue(TOOLS), origins=frozenset({origin})) as client:
+        preflight = await client.options(CALL, headers={"Origin": origin, **asks})
+        answer = await client.post(CALL, json={}, headers={"Origin": origin})
+        foreign = await client.options(CALL, headers={"Origin": "http://evil.example", **asks})
+    assert preflight.status_code == 200
+    assert "x-api-key" in preflight.headers["access-control-allow-headers"]
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert "access-control-allow-origin" not in foreign.headers
 
 
 async def test_our_own_origin_and_listed_ones_are_let_in(connect: Connect) -> None:
@@ -105,6 +120,22 @@ async def test_a_body_over_the_limit_is_refused(connect: Connect) -> None:
         answer = await client.post(CALL, json={"arguments": {"x": "y" * 1000}})
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
     assert catalogue.calls == []
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_read(connect: Connect) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 10_000
+
+    async with connect(MemoryCatalogue(TOOLS), max_body_bytes=100_000) as client:
+        for path in (CALL, "/mcp", "/take"):
+            headers = {"Content-Type": "application/json"}
+            answer = await client.post(path, content=endless(), headers=headers)
+            assert 400 <= answer.status_code < 500, path
+            declared = await client.post(
+                path, content=b"x", headers=headers | {"Content-Length": "999999"}
+            )
+            assert (declared.status_code, declared.json()["code"]) == (413, "body_too_large"), path
 
 
 async def test_a_session_name_with_odd_characters_is_refused(connect: Connect) -> None:

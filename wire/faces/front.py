@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from wire.faces.agentdock import SERVER_PREFIX, TOOL_PREFIX, AgentDockFace, in_agentdock_shape
 from wire.faces.catalogue import Catalogue
 from wire.faces.gate import Gate, GatePolicy
-from wire.faces.http import Asgi, Receive, Scope, Send
+from wire.faces.http import Asgi, Receive, Scope, Send, limited
 from wire.faces.mcp import McpFace
 from wire.faces.openapi import document_faces
 from wire.faces.problems import answer_with_problems
@@ -47,7 +48,7 @@ class Front:
         service: str,
         raw: Sequence[RawRoute] = (),
     ) -> None:
-        limit = policy.max_body_bytes
+        limit = self._max_body_bytes = policy.max_body_bytes
         rest = RestFace(catalogue, limit)
         agentdock = AgentDockFace(catalogue, limit)
         self._mcp = McpFace(catalogue, service, control.version, limit)
@@ -66,7 +67,7 @@ class Front:
             ("GET", f"{PREFIX}/", rest.list),
             ("GET", SERVER_PREFIX, in_agentdock_shape(agentdock.server_tools)),
         ]
-        self._gate = Gate(self._dispatch, policy)
+        self._entrance = _entrance(Gate(self._dispatch, policy), policy)
         answer_with_problems(control)
         document_faces(control)
 
@@ -81,7 +82,7 @@ class Front:
         if scope["type"] == "lifespan":
             await self._control(scope, receive, send)
         elif scope["type"] == "http":
-            await self._gate(scope, receive, send)
+            await self._entrance(scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
@@ -91,10 +92,23 @@ class Front:
         elif self._mcp.serves(path):
             await self._mcp(scope, receive, send)
         else:
-            await self._control(scope, receive, send)
+            await self._control(scope, limited(receive, self._max_body_bytes), send)
 
     def _by_prefix(self, method: str, path: str) -> Asgi | None:
         for wanted, prefix, handler in self._prefixes:
             if method == wanted and path.startswith(prefix):
                 return handler
         return None
+
+
+def _entrance(gate: Gate, policy: GatePolicy) -> Asgi:
+    """Answer browsers' preflights before the gate, if pages of other origins may call at all."""
+    if not policy.origins:
+        return gate
+    return CORSMiddleware(
+        gate,
+        allow_origins=sorted(policy.origins),
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["Mcp-Session-Id", "Retry-After"],
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from wire.errors import HostRefused, OriginRefused, PlatformError, UnsupportedMediaType
 from wire.faces.caller import SCOPE_KEY, Caller
-from wire.faces.http import Asgi, HungUp, Receive, Scope, Send, send_problem
+from wire.faces.http import Asgi, HungUp, Receive, Scope, Send, check_length, send_problem
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,7 @@ class Gate:
         if origin is not None and not self._policy.admits_origin(origin.decode("latin-1"), host):
             raise OriginRefused("Pages of this origin may not call this service.")
         _check_content_type(scope["method"], headers)
+        check_length(int(headers.get(b"content-length", b"0")), self._policy.max_body_bytes)
         if scope["path"] in OPEN_PATHS:
             scope[SCOPE_KEY] = Caller("anonymous")
         else:

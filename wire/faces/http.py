@@ -43,11 +43,34 @@ async def read_body(receive: Receive, limit: int) -> bytes:
             raise HungUp
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > limit:
-            raise BodyTooLarge(f"The body is over {limit} bytes. Send less, or raise the limit.")
+        check_length(size, limit)
         if not message.get("more_body"):
             return chunk if not chunks else b"".join([*chunks, chunk])
         chunks.append(chunk)
+
+
+def check_length(size: int, limit: int) -> None:
+    """Refuse a body that is too long.
+
+    Raises:
+        BodyTooLarge: `size` is over `limit`, both in bytes.
+    """
+    if size > limit:
+        raise BodyTooLarge(f"The body is over {limit} bytes. Send less, or raise the limit.")
+
+
+def limited(receive: Receive, limit: int) -> Receive:
+    """Return a `receive` that refuses to go beyond `limit` bytes of body (see `check_length`)."""
+    size = 0
+
+    async def count() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        check_length(size, limit)
+        return message
+
+    return count
 
 
 async def send_json(

@@ -111,8 +111,18 @@ class McpFace:
 
     async def _open_sse(self, scope: Scope, receive: Receive, send: Send) -> None:
         options = self._server.create_initialization_options()
-        async with self._sse.connect_sse(scope, receive, send) as (incoming, outgoing):
+        complete = False
+
+        async def watch(message: Message) -> None:
+            nonlocal complete
+            complete = message["type"] == "http.response.body" and not message.get("more_body")
+            await send(message)
+
+        async with self._sse.connect_sse(scope, receive, watch) as (incoming, outgoing):
             await self._server.run(incoming, outgoing, options)
+        if not complete:
+            # The library leaves a stream without its end when the service shuts down.
+            await send({"type": "http.response.body", "body": b""})
 
     async def _list_tools(
         self, ctx: ServerRequestContext[Any, Any], params: PaginatedRequestParams | None
