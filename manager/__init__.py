@@ -1,0 +1,1 @@
+"""The one service agents talk to. Knows tools and nodes; runs no tool itself."""

@@ -1,0 +1,192 @@
+"""The manager's settings. Only `__main__` and tests build them."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from manager.access import ApiKey, parse_keys
+from wire.settings import SharedSettings
+
+SQLITE = "sqlite:///"
+ANY_ADDRESS = ("0.0.0.0", "::", "")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalNode:
+    """A node that the `process` launcher should start: its id, its profile, its port."""
+
+    id: str
+    profile: str
+    port: int
+
+
+class ManagerSettings(SharedSettings):
+    """Settings under `AGENTDOCK_MANAGER_`, beside those shared with nodes."""
+
+    model_config = SettingsConfigDict(env_prefix="AGENTDOCK_MANAGER_")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
+    store_url: str | None = Field(
+        None, description="Where the registry is kept; sqlite:///<data dir>/agentdock.db if unset."
+    )
+    allow_anonymous: bool | None = Field(
+        None,
+        description="Whether callers need no key; if unset: yes on loopback while no key is set.",
+    )
+    api_keys: SecretStr | None = Field(
+        None,
+        validate_default=True,
+        description="Keys, name:role:key, separated by commas; role agent or admin.",
+    )
+    launcher: Literal["process", "external"] = Field(
+        "process", description="Who starts nodes: process (the manager) or external (you)."
+    )
+    local_nodes: str = Field(
+        "explore:8014,full:8004", description="What launcher process starts: profile:port, ..."
+    )
+    allowed_hosts: str = Field(
+        "", description="Further host names that the manager answers for, separated by commas."
+    )
+    allowed_origins: str = Field(
+        "", description="Origins of web pages that may call, separated by commas."
+    )
+    record_bodies: bool = Field(
+        False, description="Whether call records keep arguments and results."
+    )
+    record_days: float = Field(30, gt=0, description="Days that call records are kept.")
+    lost_after_s: float = Field(
+        3.0, gt=0, le=60, description="Seconds of silence after which a node is probed."
+    )
+    max_body_bytes: int = Field(
+        32 * 1024 * 1024, ge=1024, description="Longest request body, in bytes."
+    )
+    max_in_flight: int = Field(
+        20_000, ge=1, description="Most calls at a time; more are refused with 503."
+    )
+    drain_s: float = Field(
+        5.0, ge=0, le=600, description="Seconds that running calls get when the manager ends."
+    )
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys_are_usable(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        keys = parse_keys(value.get_secret_value()) if value else ()
+        host = info.data.get("host", "")
+        if not keys and not is_loopback(host) and not info.data.get("allow_anonymous"):
+            raise ValueError(
+                f"needed because AGENTDOCK_MANAGER_HOST={host} is not loopback: "
+                "set name:role:key, or AGENTDOCK_MANAGER_ALLOW_ANONYMOUS=true to serve everybody"
+            )
+        return value
+
+    @field_validator("local_nodes")
+    @classmethod
+    def _nodes_are_usable(cls, value: str) -> str:
+        parse_local_nodes(value)
+        return value
+
+    @field_validator("store_url")
+    @classmethod
+    def _store_is_known(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(SQLITE):
+            raise ValueError("only sqlite:///path and sqlite:///:memory: are supported")
+        return value
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        nodes = parse_local_nodes(self.local_nodes) if self.launcher == "process" else ()
+        if self.port in [node.port for node in nodes]:
+            raise ValueError(
+                f"AGENTDOCK_MANAGER_PORT={self.port} is also named in AGENTDOCK_MANAGER_LOCAL_NODES"
+            )
+        return self
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the manager."""
+        return is_loopback(self.host)
+
+    @property
+    def keys(self) -> tuple[ApiKey, ...]:
+        """The keys of agents and administrators."""
+        return parse_keys(self.api_keys.get_secret_value()) if self.api_keys else ()
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether callers without a key are let in."""
+        if self.allow_anonymous is not None:
+            return self.allow_anonymous
+        return self.loopback and not self.keys
+
+    @property
+    def store(self) -> str:
+        """The URL of the store."""
+        return self.store_url or f"{SQLITE}{self.data_dir.absolute()}/agentdock.db"
+
+    @property
+    def nodes(self) -> tuple[LocalNode, ...]:
+        """The nodes that the `process` launcher should start."""
+        return parse_local_nodes(self.local_nodes)
+
+    @property
+    def url(self) -> str:
+        """Where a process on this machine reaches the manager."""
+        host = "127.0.0.1" if self.host in ANY_ADDRESS else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Host names that the manager answers for, beside the loopback names."""
+        own = () if self.loopback else (self.host, socket.gethostname())
+        return frozenset(name.lower() for name in (*own, *split(self.allowed_hosts)))
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Origins of web pages that may call, beside the manager's own."""
+        return frozenset(split(self.allowed_origins))
+
+
+def split(text: str) -> list[str]:
+    """Return the parts of a list separated by commas, without blanks."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_local_nodes(text: str) -> tuple[LocalNode, ...]:
+    """Read `profile:port, ...`.
+
+    A node is named after its profile, and its port as well if several share the profile.
+
+    Raises:
+        ValueError: saying which entry is wrong.
+    """
+    pairs: list[tuple[str, str, int]] = []
+    for entry in split(text):
+        profile, _, port = entry.rpartition(":")
+        if not profile or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError(f"{entry!r} is not of the form profile:port")
+        pairs.append((Path(profile).stem, profile, int(port)))
+    if len({port for _, _, port in pairs}) != len(pairs):
+        raise ValueError("two nodes have the same port")
+    stems = [stem for stem, _, _ in pairs]
+    return tuple(
+        LocalNode(stem if stems.count(stem) == 1 else f"{stem}-{port}", profile, port)
+        for stem, profile, port in pairs
+    )

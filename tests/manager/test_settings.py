@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from manager.settings import LocalNode, ManagerSettings, is_loopback
+from wire.settings import SettingsError, load
+
+KEYS = "alice:agent:alice-key-0123456789"
+
+
+def read(**variables: str) -> ManagerSettings:
+    environ = {f"AGENTDOCK_MANAGER_{name}": value for name, value in variables.items()}
+    return load(ManagerSettings, environ)
+
+
+def test_the_defaults_serve_this_machine_without_a_key() -> None:
+    settings = read()
+    assert settings.url == "http://127.0.0.1:8080"
+    assert settings.loopback
+    assert settings.anonymous
+    assert settings.store.endswith("/data/agentdock.db")
+    assert settings.nodes == (
+        LocalNode("explore", "explore", 8014),
+        LocalNode("full", "full", 8004),
+    )
+
+
+def test_a_key_ends_anonymous_calls_unless_they_are_asked_for() -> None:
+    assert not read(API_KEYS=KEYS).anonymous
+    assert read(API_KEYS=KEYS, ALLOW_ANONYMOUS="true").anonymous
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "manager"])
+def test_other_machines_are_served_only_with_keys(host: str) -> None:
+    with pytest.raises(SettingsError, match=r"^AGENTDOCK_MANAGER_API_KEYS: .*not loopback"):
+        read(HOST=host)
+    assert not read(HOST=host, API_KEYS=KEYS).anonymous
+    assert read(HOST=host, ALLOW_ANONYMOUS="true").anonymous
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("STORE_URL", "mongodb://localhost"),
+        ("LAUNCHER", "docker"),
+        ("LOCAL_NODES", "explore"),
+        ("LOCAL_NODES", "explore:x"),
+        ("LOCAL_NODES", "explore:8014,full:8014"),
+        ("RECORD_DAYS", "0"),
+        ("API_KEYS", "alice"),
+        ("ALLOW_ANONYMOUS", "perhaps"),
+        ("MAX_IN_FLIGHT", "-1"),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_the_variable(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read(**{variable: value})
+    assert str(refused.value).startswith(f"AGENTDOCK_MANAGER_{variable}: ")
+    assert "\n" not in str(refused.value)
+
+
+def test_the_managers_port_cannot_be_a_nodes_as_well() -> None:
+    with pytest.raises(SettingsError, match="AGENTDOCK_MANAGER_LOCAL_NODES"):
+        read(PORT="8014")
+    assert read(PORT="8014", LAUNCHER="external").port == 8014
+
+
+def test_a_key_never_shows_in_the_settings_or_their_errors() -> None:
+    assert "alice-key" not in repr(read(API_KEYS=KEYS))
+    with pytest.raises(SettingsError) as refused:
+        read(API_KEYS=KEYS.replace("agent", "boss"))
+    assert "alice-key" not in str(refused.value)
+
+
+def test_nodes_of_one_profile_are_told_apart_by_their_ports() -> None:
+    nodes = read(LOCAL_NODES="explore:1,explore:2,/p/mine.toml:3").nodes
+    assert [node.id for node in nodes] == ["explore-1", "explore-2", "mine"]
+    assert nodes[2].profile == "/p/mine.toml"
+
+
+def test_nodes_reach_a_manager_that_listens_everywhere_over_loopback() -> None:
+    settings = read(HOST="0.0.0.0", API_KEYS=KEYS, ALLOWED_HOSTS="Tools.example, agentdock")
+    assert settings.url == "http://127.0.0.1:8080"
+    assert {"tools.example", "agentdock"} <= settings.hosts
+
+
+def test_an_ipv6_address_is_written_in_brackets() -> None:
+    assert read(HOST="::1").url == "http://[::1]:8080"
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("localhost", True), ("127.0.0.9", True), ("::1", True), ("10.0.0.1", False), ("host", False)],
+)
+def test_loopback_is_told_from_other_addresses(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
