@@ -1,0 +1,114 @@
+"""Keeps the records of calls in memory until they are written, in batches, off the calls' path."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from manager.stores.base import CallRecord, Store
+from wire.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+BATCH = 2000
+SWEEP_EVERY_S = 3600.0
+DAY_S = 86_400.0
+
+
+class Recorder:
+    """Writes call records behind the calls' back.
+
+    While the store is away records wait, up to a bound; more are dropped and counted.
+
+    Args:
+        store: Where they go.
+        keep_days: Days after which records are deleted.
+        flush_s: Seconds between two writes, which is also what a SIGKILL can lose.
+        max_records: Most records that wait.
+        max_body_bytes: Most bytes of arguments and results that wait; records go without beyond.
+        clock: Returns the Unix time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        keep_days: float = 30,
+        flush_s: float = 0.5,
+        max_records: int = 100_000,
+        max_body_bytes: int = 64 * 1024 * 1024,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._keep_s = keep_days * DAY_S
+        self._flush_s = flush_s
+        self._max_records = max_records
+        self._max_body_bytes = max_body_bytes
+        self._clock = clock
+        self._waiting: list[CallRecord] = []
+        self._body_bytes = 0
+        self._swept_at = 0.0
+        self._away = False
+        self.dropped = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many records wait to be written."""
+        return len(self._waiting)
+
+    def add(self, record: CallRecord) -> None:
+        """Take a record; it is written within `flush_s`."""
+        if len(self._waiting) >= self._max_records:
+            self.dropped += 1
+            return
+        if record.arguments is not None:
+            self._body_bytes += record.request_bytes + record.result_bytes
+            if self._body_bytes > self._max_body_bytes:
+                record.arguments = record.result = None
+        self._waiting.append(record)
+
+    async def flush(self) -> None:
+        """Write what waits; what the store does not take keeps waiting."""
+        try:
+            while self._waiting:
+                batch = self._waiting[:BATCH]
+                await self._store.add_calls(batch)
+                del self._waiting[: len(batch)]
+            self._body_bytes = 0
+            await self._sweep()
+        except StoreUnavailable as error:
+            if not self._away:
+                log.error("call records wait in memory: %s", error.detail)
+            self._away = True
+            return
+        if self._away:
+            log.info("the store is back; %d call records were dropped meanwhile", self.dropped)
+        self._away = False
+
+    async def _sweep(self) -> None:
+        now = self._clock()
+        if now - self._swept_at >= SWEEP_EVERY_S:
+            self._swept_at = now
+            await self._store.sweep_calls(now - self._keep_s)
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Write regularly while the context is open, and once more at its end."""
+        task = asyncio.create_task(self._run(), name="recorder")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self.flush()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._flush_s)
+            try:
+                await self.flush()
+            except Exception:
+                log.exception("writing call records failed; they are tried again")

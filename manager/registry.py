@@ -1,0 +1,259 @@
+"""Which tools exist and on which nodes, as the nodes' reports say. In memory; no I/O."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from wire.errors import NoNode, NotFound, PlatformError, ServerUnavailable, ToolNotFound
+from wire.faces.catalogue import IndexedTool, ToolIndex
+from wire.models import NodeReport, NodeState, ServerReport, ServerState, ToolInfo
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+UNUSABLE = (ServerState.FAILED, ServerState.STOPPED)
+
+
+class NodeRecord:
+    """What the manager knows of one node.
+
+    `state` is the node's word unless the manager judged it lost; `seen` is the clock's reading when
+    the node last gave a sign of life, `reported` when it last reported. `suspect` means that a call
+    to it failed and that it was not looked at since. `in_flight` counts the calls of this manager.
+    """
+
+    __slots__ = (
+        "elsewhere",
+        "id",
+        "in_flight",
+        "report",
+        "reported",
+        "saved",
+        "seen",
+        "state",
+        "suspect",
+        "url",
+    )
+
+    def __init__(self, report: NodeReport, now: float, state: NodeState) -> None:
+        self.id = report.id
+        self.url = report.url
+        self.report = report
+        self.state = state
+        self.seen = now
+        self.reported = now
+        self.suspect = False
+        self.saved: tuple[str, ...] | None = None
+        self.in_flight = 0
+        self.elsewhere = 0
+
+    def load(self) -> int:
+        """Calls in flight: ours, and those of others that its last report counted."""
+        return self.in_flight + self.elsewhere
+
+    def key(self) -> tuple[str, ...]:
+        """What changes whenever anything but load does."""
+        report = self.report
+        return (report.boot, report.revision, report.state, report.url)
+
+    def server(self, name: str) -> ServerReport | None:
+        """Return the node's word on one tool server."""
+        return next((server for server in self.report.servers if server.name == name), None)
+
+
+class Registry:
+    """Nodes by id, and the tools they have.
+
+    Args:
+        clock: Returns seconds that only ever grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._watchers: list[Callable[[], None]] = []
+        self._nodes: dict[str, NodeRecord] = {}
+        self._listed = ToolIndex(())
+        self._known = self._listed
+        self._offers: dict[tuple[str, str], list[NodeRecord]] = {}
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` after nodes, their states or their tools changed."""
+        self._watchers.append(watcher)
+
+    def apply(self, report: NodeReport) -> NodeRecord:
+        """Take a node's statement in place of its last one."""
+        now = self._clock()
+        node = self._nodes.get(report.id)
+        if node is None:
+            node = self._nodes[report.id] = NodeRecord(report, now, report.state)
+            log.info("node %s joined from %s", node.id, node.url)
+            changed = True
+        else:
+            before = node.key()
+            changed = node.state is NodeState.LOST or not report.revision
+            self._replace(node, report, now)
+            changed = changed or node.key() != before
+        node.elsewhere = max(0, report.in_flight - node.in_flight)
+        if changed:
+            self._rebuild()
+        return node
+
+    def _replace(self, node: NodeRecord, report: NodeReport, now: float) -> None:
+        if node.state is NodeState.LOST:
+            log.info("node %s is back", node.id)
+        elif node.url != report.url:
+            log.warning("node %s moved from %s to %s", node.id, node.url, report.url)
+        node.report = report
+        node.url = report.url
+        node.state = report.state
+        node.seen = node.reported = now
+
+    def remember(self, report: NodeReport) -> None:
+        """Take in a node known from an earlier time; it is lost until it reports."""
+        if report.id not in self._nodes:
+            self._nodes[report.id] = NodeRecord(report, self._clock(), NodeState.LOST)
+            self._rebuild()
+
+    def lose(self, node: NodeRecord) -> None:
+        """Judge a node lost: it gets no calls until it reports again."""
+        node.state = NodeState.LOST
+        node.suspect = False
+        self._rebuild()
+
+    def suspect(self, node: NodeRecord, suspect: bool) -> None:
+        """Mark or clear a node that others should be preferred to."""
+        if node.suspect is not suspect:
+            node.suspect = suspect
+            self._rebuild()
+
+    def forget(self, node_id: str) -> None:
+        """Drop a node that left.
+
+        Raises:
+            NotFound: no node has that id.
+        """
+        if self._nodes.pop(node_id, None) is None:
+            raise NotFound(f"There is no node {node_id!r}. GET /v1/nodes lists them.")
+        log.info("node %s left", node_id)
+        self._rebuild()
+
+    def nodes(self) -> list[NodeRecord]:
+        """Return all nodes, lost ones too, by id."""
+        return [self._nodes[node_id] for node_id in sorted(self._nodes)]
+
+    def node(self, node_id: str) -> NodeRecord | None:
+        """Return a node that is not lost."""
+        node = self._nodes.get(node_id)
+        return None if node is None or node.state is NodeState.LOST else node
+
+    def tools(self, server: str | None = None) -> Sequence[ToolInfo]:
+        """Return the tools that can be called, by server and name; of one server if named.
+
+        Raises:
+            NotFound: no tool server has that name.
+        """
+        if server is not None and not any(True for _ in self._reports(server)):
+            raise NotFound(f"There is no tool server {server!r}. See GET /health for those known.")
+        return self._listed.list(server)
+
+    def servers(self) -> list[str]:
+        """Return the names of the tool servers that nodes have, sorted."""
+        live = (node for node in self._nodes.values() if node.state is not NodeState.LOST)
+        return sorted({server.name for node in live for server in node.report.servers})
+
+    def find(self, name: str, server: str | None = None) -> tuple[IndexedTool, list[NodeRecord]]:
+        """Return the tool that `name` means and the nodes that can take a call to it now.
+
+        Raises:
+            ToolNotFound: no node ever had it.
+            ToolAmbiguous: a bare name that several tool servers have.
+            NoNode, ServerUnavailable: it is known, and cannot be called now.
+        """
+        try:
+            tool = self._listed.find(name, server)
+        except ToolNotFound as error:
+            raise self._why_not(name, server, error) from None
+        info = tool.info
+        offers = self._offers.get((info.server, info.name))
+        if offers is None:
+            raise self._unavailable(info.server)
+        return tool, offers
+
+    def info(self, name: str) -> ToolInfo:
+        """Return the tool that `name` means, whether a node is ready for it or not.
+
+        Raises:
+            ToolNotFound, ToolAmbiguous: as `find` does.
+        """
+        return self._listed.find(name).info
+
+    def _why_not(self, name: str, server: str | None, error: ToolNotFound) -> PlatformError:
+        """Tell a tool that is away from one that never was."""
+        try:
+            return self._unavailable(self._known.find(name, server).info.server)
+        except PlatformError:
+            pass
+        owner = server or name.partition("__" if "__" in name else ".")[0]
+        broken = [r for _, r in self._reports(owner) if r.state in UNUSABLE]
+        return self._unavailable(owner) if broken else error
+
+    def _unavailable(self, server: str) -> PlatformError:
+        """Say why no node can take a call to a known tool server now."""
+        reports = list(self._reports(server))
+        live = [(node, r) for node, r in reports if node.state is not NodeState.LOST]
+        if not live:
+            names = ", ".join(sorted(node.id for node, _ in reports))
+            return NoNode(
+                f"No node has the tool server {server!r} now; known from {names}, which does not "
+                "answer.",
+                retry_after_s=RETRY_S,
+            )
+        ready = [node for node, r in live if r.state is ServerState.READY]
+        if ready:
+            states = ", ".join(f"{node.id} is {node.state}" for node in ready)
+            return NoNode(
+                f"No node takes calls to {server!r} now: {states}.", retry_after_s=RETRY_S
+            )
+        reasons = [
+            f"on {n.id} it is {r.state}{f' ({r.error})' if r.error else ''}" for n, r in live
+        ]
+        waits = [r.retry_after_s or RETRY_S for _, r in live if r.state not in UNUSABLE]
+        return ServerUnavailable(
+            f"The tool server {server!r} is not running: {'; '.join(reasons)}.",
+            retry_after_s=min(waits, default=None),
+        )
+
+    def _reports(self, server: str) -> Iterator[tuple[NodeRecord, ServerReport]]:
+        for node in self.nodes():
+            report = node.server(server)
+            if report is not None:
+                yield node, report
+
+    def _rebuild(self) -> None:
+        """Index all tools anew; checkers compiled before are kept by the index."""
+        listed: dict[tuple[str, str], ToolInfo] = {}
+        known: dict[tuple[str, str], ToolInfo] = {}
+        offers: dict[tuple[str, str], list[NodeRecord]] = {}
+        for node in self.nodes():
+            for server in node.report.servers:
+                usable = node.state is not NodeState.LOST and server.state not in UNUSABLE
+                ready = node.state is NodeState.READY and server.state is ServerState.READY
+                for tool in server.tools:
+                    key = (server.name, tool.name)
+                    known.setdefault(key, tool)
+                    if usable:
+                        listed.setdefault(key, tool)
+                    if ready:
+                        offers.setdefault(key, []).append(node)
+        self._listed = ToolIndex(listed.values(), self._listed)
+        self._known = ToolIndex(known.values())
+        self._offers = {key: _trusted(nodes) for key, nodes in offers.items()}
+        for watcher in self._watchers:
+            watcher()
+
+
+def _trusted(nodes: list[NodeRecord]) -> list[NodeRecord]:
+    """Leave suspects out, unless there is nobody else."""
+    return [node for node in nodes if not node.suspect] or nodes

@@ -1,0 +1,46 @@
+"""Which node gets a call. Pure: no I/O, no clock, no state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+
+class Candidate(Protocol):
+    """A node that could take the call."""
+
+    @property
+    def id(self) -> str:
+        """The node's id."""
+        ...
+
+
+N = TypeVar("N", bound=Candidate)
+
+
+def choose_node(
+    candidates: Sequence[N],
+    handle_node: str | None,
+    load: Callable[[N], int],
+    pick: Callable[[int], int],
+) -> N | None:
+    """Return the node that should take a call, or None if none can.
+
+    Args:
+        candidates: Nodes that are ready and have the tool ready.
+        handle_node: Id of the node that a handle in the arguments names; no other will do.
+        load: Calls in flight on a node.
+        pick: Returns an integer from 0 up to, and without, its argument: a source of chance.
+
+    Two candidates are drawn and the less busy one is taken: nearly as even as comparing all of
+    them, without everybody running to the one that looked idle a moment ago.
+    """
+    if handle_node is not None:
+        return next((node for node in candidates if node.id == handle_node), None)
+    count = len(candidates)
+    if count < 2:
+        return candidates[0] if count else None
+    first = pick(count)
+    second = pick(count - 1)
+    one, other = candidates[first], candidates[second + (second >= first)]
+    return other if load(other) < load(one) else one

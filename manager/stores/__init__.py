@@ -1,0 +1,1 @@
+"""Where the registry and other durable records are kept."""

@@ -1,0 +1,117 @@
+"""The store's promises and the records it keeps. No behaviour lives here.
+
+Records are independent of one another: no method spans several of them in one transaction, so a
+document database fits as well as a relational one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from manager.launchers.base import LaunchedNode
+from wire.models import NodeReport, ToolInfo
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One call as it ended. Times are Unix seconds, sizes bytes.
+
+    `outcome` is `ok`, `tool_error`, `cancelled` or the code of a platform error. `arguments` and
+    `result` are None unless the settings ask for bodies.
+    """
+
+    id: str
+    tool: str
+    server: str | None
+    node: str | None
+    owner: str
+    started_at: float
+    duration_ms: float
+    outcome: str
+    request_bytes: int = 0
+    result_bytes: int = 0
+    arguments: dict[str, Any] | None = None
+    result: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredNode:
+    """A node's last saved report and when it was saved (Unix seconds)."""
+
+    report: NodeReport
+    seen_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTool:
+    """A tool as last seen, with when it was first and last seen (Unix seconds)."""
+
+    tool: ToolInfo
+    first_seen: float
+    last_seen: float
+
+
+class Store(Protocol):
+    """Keeps records beyond the life of a manager.
+
+    Every method raises StoreUnavailable when the store cannot do it, and then may have done it.
+    What a method returned from is durable. All methods may be called concurrently.
+    """
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date. Safe to call twice."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect. Safe to call twice, and without `open`."""
+        ...
+
+    async def check(self) -> None:
+        """Return if the store answers."""
+        ...
+
+    async def save_node(self, report: NodeReport, seen_at: float) -> None:
+        """Keep a node's report in place of its last one."""
+        ...
+
+    async def nodes(self) -> list[StoredNode]:
+        """Return the kept nodes by id."""
+        ...
+
+    async def forget_node(self, node_id: str) -> None:
+        """Drop a node; nothing happens if it is not kept."""
+        ...
+
+    async def save_tools(self, tools: Sequence[ToolInfo], seen_at: float) -> None:
+        """Keep tools by server and name; when each was first seen stays as it was."""
+        ...
+
+    async def tools(self) -> list[StoredTool]:
+        """Return all tools ever saved, by server and name."""
+        ...
+
+    async def add_calls(self, calls: Sequence[CallRecord]) -> None:
+        """Add call records; one whose id is kept already is passed over."""
+        ...
+
+    async def calls(self, limit: int, before: float | None = None) -> list[CallRecord]:
+        """Return at most `limit` records, newest first, of calls that started before `before`."""
+        ...
+
+    async def sweep_calls(self, older_than: float) -> int:
+        """Drop the records of calls that started before a time; return how many."""
+        ...
+
+    async def save_launched(self, node: LaunchedNode) -> None:
+        """Keep what is needed to find a launched node again, in place of what was kept before."""
+        ...
+
+    async def launched(self) -> list[LaunchedNode]:
+        """Return the launched nodes by id."""
+        ...
+
+    async def forget_launched(self, node_id: str) -> None:
+        """Drop a launched node; nothing happens if it is not kept."""
+        ...

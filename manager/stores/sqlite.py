@@ -1,0 +1,235 @@
+"""The store in one SQLite file, for one manager.
+
+All statements run on one thread of their own: each method is one piece of work there, so no two of
+them ever interleave and the event loop never waits for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from manager.launchers.base import LaunchedNode
+from manager.stores.base import CallRecord, StoredNode, StoredTool
+from wire.errors import StoreUnavailable
+from wire.models import NodeReport, ToolInfo
+
+T = TypeVar("T")
+
+MEMORY = ":memory:"
+SCHEMA = (
+    """
+    CREATE TABLE nodes (id TEXT PRIMARY KEY, report BLOB NOT NULL, seen_at REAL NOT NULL);
+    CREATE TABLE tools (
+        server TEXT NOT NULL, name TEXT NOT NULL, tool BLOB NOT NULL,
+        first_seen REAL NOT NULL, last_seen REAL NOT NULL, PRIMARY KEY (server, name)
+    );
+    CREATE TABLE calls (
+        id TEXT PRIMARY KEY, tool TEXT NOT NULL, server TEXT, node TEXT, owner TEXT NOT NULL,
+        started_at REAL NOT NULL, duration_ms REAL NOT NULL, outcome TEXT NOT NULL,
+        request_bytes INTEGER NOT NULL, result_bytes INTEGER NOT NULL,
+        arguments BLOB, result BLOB
+    );
+    CREATE INDEX calls_started_at ON calls (started_at);
+    CREATE TABLE launched (
+        id TEXT PRIMARY KEY, launcher TEXT NOT NULL, reference TEXT NOT NULL, log TEXT NOT NULL
+    );
+    """,
+)
+"""One script for each version of the schema; a script that was released never changes."""
+
+ADD_CALL = "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SAVE_TOOL = """
+    INSERT INTO tools VALUES (?, ?, ?, ?, ?) ON CONFLICT (server, name)
+    DO UPDATE SET tool = excluded.tool, last_seen = excluded.last_seen
+"""
+
+
+class SqliteStore:
+    """See `Store`.
+
+    Args:
+        path: The database's file, or `:memory:`.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._connection: sqlite3.Connection | None = None
+        self._lock: int | None = None
+
+    async def open(self) -> None:
+        """See `Store`; a file that another manager uses is refused."""
+        await self._on_thread(self._open)
+
+    async def close(self) -> None:
+        """See `Store`."""
+        await self._on_thread(self._close)
+
+    async def check(self) -> None:
+        """See `Store`; a file that was removed under us counts as away."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("SELECT count(*) FROM nodes").fetchone()
+            if self._path != MEMORY and not os.path.exists(self._path):
+                raise OSError(f"{self._path} was removed; restart the manager")
+
+        await self._run(work)
+
+    async def save_node(self, report: NodeReport, seen_at: float) -> None:
+        """See `Store`."""
+        row = (report.id, report.model_dump_json(), seen_at)
+        await self._write("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", [row])
+
+    async def nodes(self) -> list[StoredNode]:
+        """See `Store`."""
+        rows = await self._read("SELECT report, seen_at FROM nodes ORDER BY id")
+        return [StoredNode(NodeReport.model_validate_json(r), seen_at) for r, seen_at in rows]
+
+    async def forget_node(self, node_id: str) -> None:
+        """See `Store`."""
+        await self._write("DELETE FROM nodes WHERE id = ?", [(node_id,)])
+
+    async def save_tools(self, tools: Sequence[ToolInfo], seen_at: float) -> None:
+        """See `Store`."""
+        rows = [(t.server, t.name, t.model_dump_json(), seen_at, seen_at) for t in tools]
+        await self._write(SAVE_TOOL, rows)
+
+    async def tools(self) -> list[StoredTool]:
+        """See `Store`."""
+        rows = await self._read(
+            "SELECT tool, first_seen, last_seen FROM tools ORDER BY server, name"
+        )
+        return [StoredTool(ToolInfo.model_validate_json(t), first, last) for t, first, last in rows]
+
+    async def add_calls(self, calls: Sequence[CallRecord]) -> None:
+        """See `Store`."""
+        await self._write(ADD_CALL, map(_call_row, calls))
+
+    async def calls(self, limit: int, before: float | None = None) -> list[CallRecord]:
+        """See `Store`."""
+        rows = await self._read(
+            "SELECT * FROM calls WHERE ?1 IS NULL OR started_at < ?1"
+            " ORDER BY started_at DESC, id DESC LIMIT ?2",
+            (before, limit),
+        )
+        return [CallRecord(*row[:10], *map(_loads, row[10:])) for row in rows]
+
+    async def sweep_calls(self, older_than: float) -> int:
+        """See `Store`."""
+        return await self._write("DELETE FROM calls WHERE started_at < ?", [(older_than,)])
+
+    async def save_launched(self, node: LaunchedNode) -> None:
+        """See `Store`."""
+        row = (node.id, node.launcher, node.reference, node.log)
+        await self._write("INSERT OR REPLACE INTO launched VALUES (?, ?, ?, ?)", [row])
+
+    async def launched(self) -> list[LaunchedNode]:
+        """See `Store`."""
+        rows = await self._read("SELECT id, launcher, reference, log FROM launched ORDER BY id")
+        return [LaunchedNode(*row) for row in rows]
+
+    async def forget_launched(self, node_id: str) -> None:
+        """See `Store`."""
+        await self._write("DELETE FROM launched WHERE id = ?", [(node_id,)])
+
+    async def _read(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        return await self._run(lambda c: c.execute(query, values).fetchall())
+
+    async def _write(self, query: str, rows: Iterable[tuple[object, ...]]) -> int:
+        """Run a statement for each row; return how many records it touched."""
+        return await self._run(lambda c: c.executemany(query, rows).rowcount)
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do one piece of work in one transaction.
+
+        It must not return a cursor: one that is freed on the loop's thread resets its statement
+        while the store's thread may be using it.
+        """
+
+        def guarded() -> T:
+            if self._connection is None:
+                raise sqlite3.ProgrammingError("the store is not open")
+            with self._connection:
+                return work(self._connection)
+
+        return await self._on_thread(guarded)
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, work)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"The store at {self._path} failed: {error}.") from error
+
+    def _open(self) -> None:
+        if self._connection is not None:
+            return
+        if self._path != MEMORY:
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(f"{self._path}.lock")
+        try:
+            connection = sqlite3.connect(self._path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            _upgrade(connection)
+        except sqlite3.Error:
+            self._close()
+            raise
+        self._connection = connection
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(path: str) -> int:
+    """Hold a lock for as long as the descriptor is open; SQLite serves one manager."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise OSError("another manager uses it, and SQLite serves only one") from None
+    return descriptor
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Run the scripts that the database has not seen yet."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(SCHEMA):
+        raise sqlite3.DatabaseError("it was written by a newer version of AgentDock")
+    for number, script in enumerate(SCHEMA[version:], start=version + 1):
+        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def _call_row(call: CallRecord) -> tuple[object, ...]:
+    return (
+        call.id,
+        call.tool,
+        call.server,
+        call.node,
+        call.owner,
+        call.started_at,
+        call.duration_ms,
+        call.outcome,
+        call.request_bytes,
+        call.result_bytes,
+        None if call.arguments is None else orjson.dumps(call.arguments),
+        None if call.result is None else orjson.dumps(call.result),
+    )
+
+
+def _loads(body: bytes | None) -> Any:
+    return None if body is None else orjson.loads(body)

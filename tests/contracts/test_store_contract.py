@@ -1,0 +1,218 @@
+"""What every store promises. A new store is one more parameter of the fixture."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from manager.launchers.base import LaunchedNode
+from manager.stores.base import CallRecord, Store
+from manager.stores.sqlite import SqliteStore
+from tests.fakes.scripted_node import ScriptedNode, server, tool
+from wire.errors import StoreUnavailable
+
+MakeStore = Callable[[], Store]
+
+
+@pytest.fixture(params=["sqlite file", "sqlite memory"])
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> MakeStore:
+    """Return a function that makes a store; one on a file finds what the last one kept."""
+    if request.param == "sqlite file":
+        return lambda: SqliteStore(str(tmp_path / "folder" / "store.db"))
+    return lambda: SqliteStore(":memory:")
+
+
+@pytest.fixture
+async def store(make_store: MakeStore) -> AsyncIterator[Store]:
+    made = make_store()
+    await made.open()
+    yield made
+    await made.close()
+
+
+def call(number: int, started_at: float, **fields: object) -> CallRecord:
+    return CallRecord(
+        f"c{number}",
+        "echo",
+        "echo",
+        "one",
+        "alice/s1",
+        started_at,
+        12.5,
+        "ok",
+        **fields,  # type: ignore[arg-type]  # fields of the record
+    )
+
+
+async def test_opening_and_closing_twice_is_harmless(make_store: MakeStore) -> None:
+    store = make_store()
+    await store.close()
+    await store.open()
+    await store.open()
+    await store.check()
+    await store.close()
+    await store.close()
+
+
+async def test_a_closed_store_says_that_it_is_unavailable(make_store: MakeStore) -> None:
+    store = make_store()
+    report = ScriptedNode().report()
+    for attempt in (
+        store.check(),
+        store.nodes(),
+        store.save_node(report, 1.0),
+        store.add_calls([call(1, 1.0)]),
+        store.calls(1),
+        store.launched(),
+    ):
+        with pytest.raises(StoreUnavailable):
+            await attempt
+    await store.close()
+
+
+async def test_a_node_is_kept_as_it_last_reported(store: Store) -> None:
+    node = ScriptedNode()
+    await store.save_node(node.report(boot="boot-1"), 1.0)
+    last = node.report(server("echo", tool("echo", idempotent=True)), boot="boot-2")
+    await store.save_node(last, 2.0)
+    await store.save_node(ScriptedNode("another").report(), 3.0)
+    kept = await store.nodes()
+    assert [entry.report.id for entry in kept] == ["another", "one"]
+    assert (kept[1].report, kept[1].seen_at) == (last, 2.0)
+
+
+async def test_a_forgotten_node_is_gone_and_forgetting_twice_is_harmless(store: Store) -> None:
+    await store.save_node(ScriptedNode().report(), 1.0)
+    await store.forget_node("one")
+    await store.forget_node("one")
+    assert await store.nodes() == []
+
+
+async def test_when_a_tool_was_first_seen_stays_as_it_was(store: Store) -> None:
+    await store.save_tools([tool("b"), tool("a")], 1.0)
+    changed = tool("b", timeout_s=5.0)
+    await store.save_tools([changed], 2.0)
+    first, second = await store.tools()
+    assert (first.tool.name, first.first_seen, first.last_seen) == ("a", 1.0, 1.0)
+    assert (second.tool, second.first_seen, second.last_seen) == (changed, 1.0, 2.0)
+
+
+async def test_saving_nothing_is_harmless(store: Store) -> None:
+    await store.save_tools([], 1.0)
+    await store.add_calls([])
+    assert await store.tools() == []
+    assert await store.calls(10) == []
+
+
+async def test_calls_are_listed_newest_first_and_page_by_page(store: Store) -> None:
+    await store.add_calls([call(number, float(number)) for number in (3, 1, 2, 5, 4)])
+    assert [entry.id for entry in await store.calls(2)] == ["c5", "c4"]
+    assert [entry.id for entry in await store.calls(2, before=4.0)] == ["c3", "c2"]
+    assert await store.calls(2, before=1.0) == []
+
+
+async def test_a_call_is_kept_whole(store: Store) -> None:
+    bodies = call(
+        1, 1.0, arguments={"a": [1, "é"]}, result={"content": []}, request_bytes=7, result_bytes=8
+    )
+    nowhere = CallRecord("c2", "x", None, None, "bob", 2.0, 0.1, "tool_not_found")
+    await store.add_calls([bodies, nowhere])
+    assert await store.calls(10) == [nowhere, bodies]
+
+
+async def test_a_call_added_twice_is_kept_once(store: Store) -> None:
+    await store.add_calls([call(1, 1.0)])
+    await store.add_calls([call(1, 1.0), call(2, 2.0)])
+    assert len(await store.calls(10)) == 2
+
+
+async def test_sweeping_drops_old_calls_and_counts_them(store: Store) -> None:
+    await store.add_calls([call(number, float(number)) for number in range(5)])
+    assert await store.sweep_calls(3.0) == 3
+    assert [entry.id for entry in await store.calls(10)] == ["c4", "c3"]
+
+
+async def test_launched_nodes_are_kept_replaced_and_forgotten(store: Store) -> None:
+    await store.save_launched(LaunchedNode("one", "process", "1", "/log"))
+    again = LaunchedNode("one", "process", "2", "/log")
+    await store.save_launched(again)
+    assert await store.launched() == [again]
+    await store.forget_launched("one")
+    await store.forget_launched("one")
+    assert await store.launched() == []
+
+
+async def test_many_at_once_do_not_disturb_one_another(store: Store) -> None:
+    await asyncio.gather(
+        *(store.add_calls([call(n, float(n)), call(n + 100, n + 0.5)]) for n in range(100)),
+        *(store.save_tools([tool(f"t{n}")], 1.0) for n in range(50)),
+        *(store.calls(10) for _ in range(50)),
+    )
+    assert len(await store.calls(1000)) == 200
+    assert len(await store.tools()) == 50
+
+
+class TestSqliteFile:
+    """What only a store in a file can promise."""
+
+    async def test_everything_outlives_the_manager(self, tmp_path: Path) -> None:
+        path = str(tmp_path / "store.db")
+        first = SqliteStore(path)
+        await first.open()
+        await first.save_node(ScriptedNode().report(), 1.0)
+        await first.add_calls([call(1, 1.0)])
+        await first.close()
+        second = SqliteStore(path)
+        await second.open()
+        assert len(await second.nodes()) == 1
+        assert len(await second.calls(10)) == 1
+        await second.close()
+
+    async def test_a_second_manager_is_refused(self, tmp_path: Path) -> None:
+        first, second = (SqliteStore(str(tmp_path / "store.db")) for _ in range(2))
+        await first.open()
+        with pytest.raises(StoreUnavailable, match="another manager"):
+            await second.open()
+        await first.close()
+        await second.open()
+        await second.close()
+
+    async def test_a_file_that_is_no_database_is_refused_and_kept(self, tmp_path: Path) -> None:
+        path = tmp_path / "store.db"
+        path.write_text("my diary" * 1000)
+        store = SqliteStore(str(path))
+        with pytest.raises(StoreUnavailable, match="not a database"):
+            await store.open()
+        assert path.read_text().startswith("my diary")
+        await store.close()
+
+    async def test_a_folder_that_cannot_be_made_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        store = SqliteStore(str(tmp_path / "file" / "store.db"))
+        with pytest.raises(StoreUnavailable):
+            await store.open()
+        await store.close()
+
+    async def test_a_store_written_by_a_newer_version_is_refused(self, tmp_path: Path) -> None:
+        path = str(tmp_path / "store.db")
+        store = SqliteStore(path)
+        await store.open()
+        await store.close()
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA user_version = 99")
+        with pytest.raises(StoreUnavailable, match="newer version"):
+            await SqliteStore(path).open()
+
+    async def test_a_file_that_was_removed_is_noticed(self, tmp_path: Path) -> None:
+        store = SqliteStore(str(tmp_path / "store.db"))
+        await store.open()
+        await store.check()
+        (tmp_path / "store.db").unlink()
+        with pytest.raises(StoreUnavailable, match="removed"):
+            await store.check()
+        await store.close()

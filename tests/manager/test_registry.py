@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import pytest
+
+from manager.registry import Registry
+from tests.fakes.scripted_node import ScriptedNode, server, tool
+from wire.errors import NoNode, NotFound, ServerUnavailable, ToolAmbiguous, ToolNotFound
+from wire.models import NodeState, ServerState
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+def candidates(registry: Registry, name: str) -> list[str]:
+    return [node.id for node in registry.find(name)[1]]
+
+
+def test_a_report_replaces_the_last_one(registry: Registry) -> None:
+    node = ScriptedNode()
+    registry.apply(node.report(server("a", tool("x", "a")), server("b", tool("y", "b"))))
+    registry.apply(node.report(server("b", tool("z", "b"))))
+    assert [info.dotted for info in registry.tools()] == ["b.z"]
+    assert registry.servers() == ["b"]
+
+
+def test_a_repeated_report_changes_nothing(registry: Registry) -> None:
+    changes: list[None] = []
+    registry.watch(lambda: changes.append(None))
+    report = ScriptedNode().report()
+    registry.apply(report)
+    tool_before = registry.find("echo")[0]
+    registry.apply(report.model_copy(update={"in_flight": 7}))
+    assert registry.find("echo")[0] is tool_before
+    assert len(changes) == 1
+
+
+def test_a_tool_on_two_nodes_is_listed_once_and_has_both_as_candidates(registry: Registry) -> None:
+    registry.apply(ScriptedNode("one").report())
+    registry.apply(ScriptedNode("two").report())
+    assert [info.dotted for info in registry.tools()] == ["echo.echo"]
+    assert candidates(registry, "echo__echo") == ["one", "two"]
+
+
+def test_a_bare_name_of_two_servers_is_ambiguous(registry: Registry) -> None:
+    node = ScriptedNode()
+    registry.apply(node.report(server("a", tool("x", "a")), server("b", tool("x", "b"))))
+    with pytest.raises(ToolAmbiguous, match="a__x, b__x"):
+        registry.find("x")
+    assert registry.find("x", "b")[0].info.server == "b"
+
+
+STATES = [
+    # node, tool server, listed, callable, refusal
+    (NodeState.READY, ServerState.READY, True, True, None),
+    (NodeState.READY, ServerState.STARTING, True, False, ServerUnavailable),
+    (NodeState.READY, ServerState.BACKING_OFF, True, False, ServerUnavailable),
+    (NodeState.READY, ServerState.DRAINING, True, False, ServerUnavailable),
+    (NodeState.READY, ServerState.STOPPED, False, False, ServerUnavailable),
+    (NodeState.READY, ServerState.FAILED, False, False, ServerUnavailable),
+    (NodeState.JOINING, ServerState.READY, True, False, NoNode),
+    (NodeState.DRAINING, ServerState.READY, True, False, NoNode),
+]
+
+
+@pytest.mark.parametrize(("node_state", "state", "listed", "can_be_called", "refusal"), STATES)
+def test_the_states_of_node_and_server_decide_whether_a_tool_is_listed_and_called(
+    registry: Registry,
+    node_state: NodeState,
+    state: ServerState,
+    listed: bool,
+    can_be_called: bool,
+    refusal: type[Exception] | None,
+) -> None:
+    echo = server("echo", tool("echo"), state=state)
+    registry.apply(ScriptedNode().report(echo, state=node_state))
+    assert bool(registry.tools()) is listed
+    if can_be_called:
+        assert candidates(registry, "echo") == ["one"]
+    else:
+        assert refusal is not None
+        with pytest.raises(refusal):
+            registry.find("echo")
+
+
+@pytest.mark.parametrize(("node_state", "state", "listed", "can_be_called", "refusal"), STATES)
+def test_a_second_node_that_is_ready_makes_up_for_any_state_of_the_first(
+    registry: Registry,
+    node_state: NodeState,
+    state: ServerState,
+    listed: bool,
+    can_be_called: bool,
+    refusal: type[Exception] | None,
+) -> None:
+    echo = server("echo", tool("echo"), state=state)
+    registry.apply(ScriptedNode("one").report(echo, state=node_state))
+    registry.apply(ScriptedNode("two").report())
+    assert candidates(registry, "echo") == (["one", "two"] if can_be_called else ["two"])
+
+
+def test_a_failed_server_is_explained_with_its_error(registry: Registry) -> None:
+    failed = server("web", state=ServerState.FAILED, error="No module named 'bs4'")
+    registry.apply(ScriptedNode().report(failed))
+    with pytest.raises(ServerUnavailable, match="bs4"):
+        registry.find("web__search")
+
+
+def test_a_backing_off_server_says_when_to_try_again(registry: Registry) -> None:
+    echo = server("echo", tool("echo"), state=ServerState.BACKING_OFF, retry_after_s=4.0)
+    registry.apply(ScriptedNode().report(echo))
+    with pytest.raises(ServerUnavailable) as refused:
+        registry.find("echo")
+    assert refused.value.retry_after_s == 4.0
+
+
+def test_the_tools_of_a_lost_node_are_not_listed_but_known(registry: Registry) -> None:
+    registry.lose(registry.apply(ScriptedNode().report()))
+    assert registry.tools() == []
+    assert registry.servers() == []
+    assert registry.node("one") is None
+    with pytest.raises(NoNode, match="one"):
+        registry.find("echo")
+
+
+def test_a_lost_node_is_back_with_its_next_report_even_if_nothing_changed(
+    registry: Registry,
+) -> None:
+    report = ScriptedNode().report()
+    registry.lose(registry.apply(report))
+    registry.apply(report)
+    assert candidates(registry, "echo") == ["one"]
+
+
+def test_a_remembered_node_is_lost_until_it_reports(registry: Registry) -> None:
+    report = ScriptedNode().report()
+    registry.remember(report)
+    with pytest.raises(NoNode):
+        registry.find("echo")
+    registry.apply(report)
+    assert candidates(registry, "echo") == ["one"]
+
+
+def test_a_node_that_left_takes_its_tools_along(registry: Registry) -> None:
+    registry.apply(ScriptedNode().report())
+    registry.forget("one")
+    with pytest.raises(ToolNotFound):
+        registry.find("echo")
+    with pytest.raises(NotFound):
+        registry.forget("one")
+
+
+def test_a_suspect_gets_calls_only_when_there_is_nobody_else(registry: Registry) -> None:
+    one = registry.apply(ScriptedNode("one").report())
+    two = registry.apply(ScriptedNode("two").report())
+    registry.suspect(one, True)
+    assert candidates(registry, "echo") == ["two"]
+    registry.suspect(two, True)
+    assert candidates(registry, "echo") == ["one", "two"]
+    registry.suspect(one, False)
+    assert candidates(registry, "echo") == ["one"]
+
+
+def test_the_tools_of_one_server_can_be_listed_and_an_unknown_one_is_refused(
+    registry: Registry,
+) -> None:
+    node = ScriptedNode()
+    failed = server("web", state=ServerState.FAILED)
+    registry.apply(node.report(server("echo", tool("b"), tool("a")), failed))
+    assert [info.name for info in registry.tools("echo")] == ["a", "b"]
+    assert registry.tools("web") == []
+    with pytest.raises(NotFound):
+        registry.tools("nothing")
+
+
+def test_load_counts_own_calls_once_and_those_of_others(registry: Registry) -> None:
+    node = ScriptedNode()
+    record = registry.apply(node.report())
+    record.in_flight = 5
+    registry.apply(node.report(in_flight=8))
+    assert record.load() == 8
+    record.in_flight = 1
+    assert record.load() == 4
+
+
+def test_an_unknown_tool_is_refused_with_similar_names(registry: Registry) -> None:
+    registry.apply(ScriptedNode().report())
+    with pytest.raises(ToolNotFound, match=r"echo__ecco.*echo"):
+        registry.find("echo__ecco")

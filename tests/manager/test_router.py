@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from manager.router import choose_node
+
+
+@dataclass(frozen=True)
+class Node:
+    id: str
+    load: int = 0
+
+
+def busy(node: Node) -> int:
+    return node.load
+
+
+def picks(*numbers: int) -> Callable[[int], int]:
+    """Return a source of chance that gives these numbers."""
+    rest = list(numbers)
+    return lambda count: rest.pop(0)
+
+
+def test_without_a_candidate_no_node_is_chosen() -> None:
+    assert choose_node([], None, busy, picks()) is None
+
+
+def test_a_single_candidate_is_chosen_without_drawing() -> None:
+    assert choose_node([Node("a", 99)], None, busy, picks()) == Node("a", 99)
+
+
+def test_the_less_busy_of_the_two_drawn_is_chosen() -> None:
+    nodes = [Node("a", 5), Node("b", 1), Node("c", 0)]
+    assert choose_node(nodes, None, busy, picks(0, 0)) == Node("b", 1)
+    assert choose_node(nodes, None, busy, picks(2, 1)) == Node("c", 0)
+
+
+def test_the_two_drawn_are_never_the_same_node() -> None:
+    nodes = [Node("a", 1), Node("b", 0)]
+    for first in range(2):
+        assert choose_node(nodes, None, busy, picks(first, 0)) == Node("b", 0)
+
+
+def test_equally_busy_nodes_share_the_calls() -> None:
+    nodes = [Node("a"), Node("b"), Node("c")]
+    chance = Random(1)
+    chosen = Counter(choose_node(nodes, None, busy, chance.randrange) for _ in range(3000))
+    assert min(chosen.values()) > 900
+
+
+def test_a_handle_decides_however_busy_its_node_is() -> None:
+    nodes = [Node("a", 0), Node("b", 99)]
+    assert choose_node(nodes, "b", busy, picks()) == Node("b", 99)
+
+
+def test_a_handle_of_a_node_that_is_no_candidate_chooses_none() -> None:
+    assert choose_node([Node("a"), Node("b")], "c", busy, picks()) is None
