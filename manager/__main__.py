@@ -1,0 +1,149 @@
+"""The command `agentdock`: takes the lock and the port, then serves until told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+import uvloop
+
+from manager.app import create_app, create_store
+from manager.instance import AlreadyRunning, InstanceLock
+from manager.settings import ManagerSettings
+from wire import log
+from wire.errors import StoreUnavailable
+from wire.settings import SettingsError, environment, load
+
+MAX_FILES = 65_536
+BACKLOG = 4096
+KEEP_ALIVE_S = 3600
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, but a signal only ends it: it does not raise the signal again when all is done."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+
+def main() -> int:
+    """Run the manager; return the exit code: 0, 1 if it cannot run here, 2 for bad settings."""
+    try:
+        settings = load(ManagerSettings, environment())
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    log.configure(settings.log_level, settings.log_format, "manager")
+    _allow_many_connections()
+    try:
+        lock = InstanceLock(settings.data_dir, settings.url)
+    except AlreadyRunning as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"AGENTDOCK_DATA_DIR: {settings.data_dir} cannot be used: {error}", file=sys.stderr)
+        return 1
+    try:
+        return _serve_here(settings)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        lock.release()
+
+
+def _serve_here(settings: ManagerSettings) -> int:
+    try:
+        listener = _listen(settings.host, settings.port)
+    except OSError as error:
+        print(_why_no_port(settings, error), file=sys.stderr)
+        return 1
+    with listener:
+        try:
+            uvloop.run(_serve(settings, listener))
+        except StoreUnavailable as error:
+            print(f"AGENTDOCK_MANAGER_STORE_URL: {error.detail}", file=sys.stderr)
+            return 1
+        except OSError as error:
+            print(f"AGENTDOCK_DATA_DIR: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+async def _serve(settings: ManagerSettings, listener: socket.socket) -> None:
+    store = create_store(settings)
+    await store.open()  # here, so that a store that cannot be used is one clear line
+    app = create_app(settings, store=store, announce=lambda text: print(text, flush=True))
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=round(settings.drain_s),
+    )
+    await _Server(config).serve(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything is started.
+
+    Raises:
+        OSError: it cannot be taken.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _why_no_port(settings: ManagerSettings, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {settings.port} is in use by another program. "
+            "Set AGENTDOCK_MANAGER_PORT to a free one."
+        )
+    return (
+        f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. "
+        "Set AGENTDOCK_MANAGER_HOST and AGENTDOCK_MANAGER_PORT."
+    )
+
+
+def _allow_many_connections() -> None:
+    """Raise the soft limit of open files: each call in flight holds two sockets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

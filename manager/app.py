@@ -1,0 +1,166 @@
+"""Assembly: the only place of the manager that builds concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from manager.access import Access, anonymous_caller
+from manager.banner import Banner
+from manager.calls import CallService
+from manager.control import Parts, routers
+from manager.fleet import Fleet, FleetPolicy
+from manager.health import Health
+from manager.instance import kept_secret
+from manager.launchers.base import Launcher, NodeSpec
+from manager.launchers.external import ExternalLauncher
+from manager.launchers.process import ProcessLauncher
+from manager.node_link import NodeLink
+from manager.records import Recorder
+from manager.registry import Registry
+from manager.settings import SQLITE, ManagerSettings
+from manager.stores.base import Store
+from manager.stores.sqlite import SqliteStore
+from wire.errors import StoreUnavailable
+from wire.faces.front import Front
+from wire.faces.gate import GatePolicy
+
+log = logging.getLogger(__name__)
+
+
+def create_store(settings: ManagerSettings) -> Store:
+    """Return the store that the settings name; it is not open yet."""
+    return SqliteStore(settings.store.removeprefix(SQLITE))
+
+
+def create_launcher(settings: ManagerSettings, secret: str) -> Launcher:
+    """Return the launcher that the settings name."""
+    if settings.launcher == "external":
+        return ExternalLauncher()
+    return ProcessLauncher(
+        [NodeSpec(node.id, node.profile, node.port) for node in settings.nodes],
+        environ=os.environ,
+        secret=secret,
+        data_dir=settings.data_dir,
+        manager_url=settings.url,
+    )
+
+
+def create_app(
+    settings: ManagerSettings,
+    *,
+    store: Store | None = None,
+    launcher: Launcher | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Front:
+    """Assemble the manager.
+
+    Args:
+        settings: How.
+        store: In place of the one that the settings name.
+        launcher: In place of the one that the settings name.
+        announce: Takes the text that tells what is ready; None for silence.
+
+    Raises:
+        OSError: no secret is set, and none can be kept in the data folder.
+    """
+    secret = (
+        settings.secret.get_secret_value() if settings.secret else kept_secret(settings.data_dir)
+    )
+    store = store or create_store(settings)
+    launcher = launcher or create_launcher(settings, secret)
+    registry = Registry()
+    link = NodeLink(secret)
+    recorder = Recorder(store, keep_days=settings.record_days)
+    policy = FleetPolicy(lost_after_s=settings.lost_after_s)
+    fleet = Fleet(registry, link, launcher, store, policy)
+    calls = CallService(
+        registry=registry,
+        link=link,
+        secret=secret,
+        record=recorder.add,
+        suspect=fleet.suspect,
+        max_in_flight=settings.max_in_flight,
+        record_bodies=settings.record_bodies,
+    )
+    health = Health(registry, store, fleet, calls, outspoken=settings.loopback)
+    parts = Parts(registry, store, link, fleet, recorder, health)
+    banner = Banner(settings, registry, fleet, announce) if announce else None
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await _open(parts, banner, stack)
+            await stack.enter_async_context(front.run())
+            yield
+
+    control = FastAPI(title="AgentDock manager", version=_version(), lifespan=lifespan)
+    for router in routers(parts):
+        control.include_router(router)
+    front = Front(
+        catalogue=calls, control=control, policy=_gate_policy(settings, secret), service="agentdock"
+    )
+    return front
+
+
+async def _open(parts: Parts, banner: Banner | None, stack: AsyncExitStack) -> None:
+    """Start what runs behind the routes; the stack ends it in reverse."""
+    await parts.store.open()
+    stack.push_async_callback(_quietly, parts.store.close)
+    await _remember(parts.store, parts.registry)
+    await stack.enter_async_context(parts.recorder.run())
+    stack.callback(parts.link.close)
+    if banner is not None:
+        parts.registry.watch(banner.changed)
+        await stack.enter_async_context(_beside(banner.show()))
+    await stack.enter_async_context(parts.fleet.run())
+
+
+def _gate_policy(settings: ManagerSettings, secret: str) -> GatePolicy:
+    anonymous = anonymous_caller(
+        allowed=settings.anonymous, loopback=settings.loopback, keys=bool(settings.keys)
+    )
+    return GatePolicy(
+        authenticate=Access(settings.keys, secret, anonymous).authenticate,
+        hosts=settings.hosts,
+        loopback=settings.loopback,
+        origins=settings.origins,
+        max_body_bytes=settings.max_body_bytes,
+    )
+
+
+async def _remember(store: Store, registry: Registry) -> None:
+    """Take in the nodes known from an earlier time, so that their tools are not strangers."""
+    for node in await store.nodes():
+        registry.remember(node.report)
+
+
+async def _quietly(close: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await close()
+    except StoreUnavailable as error:
+        log.warning("while closing: %s", error.detail)
+
+
+@asynccontextmanager
+async def _beside(work: Awaitable[None]) -> AsyncIterator[None]:
+    """Do something beside the rest; it is given up when the context ends."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _version() -> str:
+    try:
+        return version("agentdock")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,224 @@
+"""The manager's own routes, off the path of a call: nodes, tool servers, call records, health."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import quote, urlsplit
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from manager.fleet import Fleet
+from manager.health import Health, summary
+from manager.node_link import NodeLink, NotAccepted
+from manager.records import Recorder
+from manager.registry import NodeRecord, Registry
+from manager.stores.base import Store
+from manager.views import (
+    Alive,
+    CallList,
+    CallView,
+    NodeList,
+    NodeView,
+    Readiness,
+    ReportTaken,
+    Restarted,
+    ServerList,
+    ServerOnNode,
+    ServerView,
+)
+from wire.errors import BadRequest, Forbidden, NotFound, PlatformError, StoreUnavailable
+from wire.faces.caller import caller_of, require_admin, require_peer
+from wire.models import NodeReport, NodeState
+
+RESTART_S = 10.0
+MAX_CALLS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes work on."""
+
+    registry: Registry
+    store: Store
+    link: NodeLink
+    fleet: Fleet
+    recorder: Recorder
+    health: Health
+
+
+def _peer(request: Request) -> None:
+    require_peer(request.scope)
+
+
+def _admin(request: Request) -> None:
+    require_admin(request.scope)
+
+
+def _peer_or_admin(request: Request) -> None:
+    caller = caller_of(request.scope)
+    if not (caller.peer or caller.admin):
+        raise Forbidden("This needs a key with the role admin; yours is agent.")
+
+
+PEER = Depends(_peer)
+ADMIN = Depends(_admin)
+PEER_OR_ADMIN = Depends(_peer_or_admin)
+
+
+def routers(parts: Parts) -> list[APIRouter]:
+    """Return all routes of the manager's own."""
+    return [_nodes(parts), _servers(parts), _calls(parts), _health(parts.health)]
+
+
+def _nodes(parts: Parts) -> APIRouter:
+    router = APIRouter(prefix="/v1/nodes", tags=["nodes"])
+
+    @router.put("/{node_id}/report", dependencies=[PEER], summary="A node reports")
+    async def report(
+        node_id: Annotated[str, Path(examples=["explore"])], report: NodeReport
+    ) -> ReportTaken:
+        """Take a node's complete statement; it is durable when answered."""
+        if report.id != node_id:
+            raise BadRequest(f"The report is of node {report.id!r}, not of {node_id!r}.")
+        _check_url(report.url)
+        node = parts.registry.apply(report)
+        await _save(parts.store, node)
+        return ReportTaken()
+
+    @router.delete(
+        "/{node_id}", dependencies=[PEER_OR_ADMIN], status_code=204, summary="A node leaves"
+    )
+    async def leave(node_id: Annotated[str, Path(examples=["explore"])]) -> None:
+        """Forget a node; it gets no more calls."""
+        parts.registry.forget(node_id)
+        parts.link.drop(node_id)
+        await parts.store.forget_node(node_id)
+
+    @router.get("", dependencies=[ADMIN], summary="All nodes")
+    async def nodes() -> NodeList:
+        """List nodes with their state, tool servers and problems."""
+        views = [NodeView.of(node) for node in parts.registry.nodes()]
+        return NodeList(nodes=views, troubles=parts.fleet.troubles())
+
+    return router
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise BadRequest(f"The node's url {url!r} is not one; set AGENTDOCK_NODE_ADVERTISE_URL.")
+
+
+async def _save(store: Store, node: NodeRecord) -> None:
+    """Save what a report changed. Calls go on if that fails, and the next report tries again."""
+    key = node.key()
+    if node.saved == key and node.report.revision:
+        return
+    report = node.report
+    now = time.time()
+    await store.save_node(report, now)
+    await store.save_tools([tool for server in report.servers for tool in server.tools], now)
+    node.saved = key
+
+
+def _servers(parts: Parts) -> APIRouter:
+    router = APIRouter(prefix="/v1/servers", tags=["tool servers"], dependencies=[ADMIN])
+
+    @router.get("", summary="All tool servers")
+    async def servers() -> ServerList:
+        """List tool servers with their state on each node, and what is wrong with profiles."""
+        found: dict[str, list[ServerOnNode]] = {}
+        for node in parts.registry.nodes():
+            for server in node.report.servers:
+                found.setdefault(server.name, []).append(ServerOnNode.of(node, server))
+        views = [
+            ServerView(
+                name=name,
+                tools=max(view.tools for view in found[name]),
+                ready=sum(view.state == "ready" for view in found[name]),
+                nodes=found[name],
+            )
+            for name in sorted(found)
+        ]
+        nodes = parts.registry.nodes()
+        return ServerList(
+            servers=views, problems={n.id: n.report.problems for n in nodes if n.report.problems}
+        )
+
+    @router.post("/{name}/restart", summary="Restart a tool server on every node")
+    async def restart(name: Annotated[str, Path(examples=["sandbox"])]) -> Restarted:
+        """Restart a tool server; one that was given up is tried again."""
+        live = [n for n in parts.registry.nodes() if n.state is not NodeState.LOST]
+        having = [node for node in live if node.server(name) is not None]
+        if not having:
+            raise NotFound(f"No node has a tool server {name!r}. GET /v1/servers lists them.")
+        answer = Restarted(server=name, restarted=[], failed={})
+        for node in having:
+            failure = await _restart(parts.link, node, name)
+            if failure is None:
+                answer.restarted.append(node.id)
+            else:
+                answer.failed[node.id] = failure
+        return answer
+
+    return router
+
+
+async def _restart(link: NodeLink, node: NodeRecord, name: str) -> str | None:
+    """Restart a tool server on one node; return what went wrong, if anything."""
+    try:
+        await link.control(node, f"/v1/servers/{quote(name, safe='')}/restart", RESTART_S)
+    except (NotAccepted, PlatformError) as error:
+        return str(error)
+    return None
+
+
+def _calls(parts: Parts) -> APIRouter:
+    router = APIRouter(prefix="/v1/calls", tags=["calls"], dependencies=[ADMIN])
+
+    @router.get("", summary="Records of calls, newest first")
+    async def calls(
+        limit: Annotated[int, Query(ge=1, le=MAX_CALLS)] = 100,
+        before: Annotated[float | None, Query(description="Unix time to start from.")] = None,
+    ) -> CallList:
+        """List what was called, by whom, where, for how long and with what outcome."""
+        await parts.recorder.flush()
+        records = await parts.store.calls(limit, before)
+        views = [CallView.model_validate(record) for record in records]
+        return CallList(calls=views, dropped=parts.recorder.dropped)
+
+    return router
+
+
+def _health(health: Health) -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/livez", summary="Whether the process answers")
+    @router.get("/alive", summary="Whether the process answers, for AgentDock's clients")
+    async def alive() -> Alive:
+        """Answer; nothing else is looked at."""
+        return Alive()
+
+    @router.get("/readyz", response_model=Readiness, summary="Whether calls can be served")
+    async def readyz() -> Response:
+        """Answer 200 when calls can be served (perhaps not all), else 503; with the reasons."""
+        readiness = await health.readiness()
+        status = StoreUnavailable.http_status if readiness.status == "unready" else 200
+        return JSONResponse(readiness.model_dump(mode="json"), status)
+
+    @router.get("/health", response_model=Readiness, summary="A summary for people")
+    async def summarise(request: Request) -> Response:
+        """Answer 200 with a short text, or with what /readyz says if JSON is asked for."""
+        readiness = await health.readiness()
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse(readiness.model_dump(mode="json"))
+        return PlainTextResponse(summary(readiness))
+
+    return router

@@ -1,0 +1,215 @@
+"""What the manager's own routes answer with: models, with an example each for the documentation."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from manager.registry import NodeRecord
+from wire.models import NodeState, ServerReport, ServerState
+
+
+def _example(**fields: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"example": fields})
+
+
+class ReportTaken(BaseModel):
+    """Answer to a report: seconds until the next one is expected."""
+
+    model_config = _example(report_every_s=1.0)
+
+    report_every_s: float = 1.0
+
+
+class ServerOnNode(BaseModel):
+    """One tool server on one node. `error` says what is wrong and what would cure it."""
+
+    name: str
+    node: str
+    state: ServerState
+    tools: int
+    error: str | None
+    pid: int | None
+    restarts: int
+    in_flight: int
+    retry_after_s: float | None
+
+    @classmethod
+    def of(cls, node: NodeRecord, server: ServerReport) -> ServerOnNode:
+        """Build the view; a lost node's tool servers are stopped as far as anybody can tell."""
+        lost = node.state is NodeState.LOST
+        return cls(
+            name=server.name,
+            node=node.id,
+            state=ServerState.STOPPED if lost else server.state,
+            tools=len(server.tools),
+            error=f"node {node.id} is lost" if lost else server.error,
+            pid=None if lost else server.pid,
+            restarts=server.restarts,
+            in_flight=0 if lost else server.in_flight,
+            retry_after_s=None if lost else server.retry_after_s,
+        )
+
+
+_SERVER_EXAMPLE: dict[str, Any] = {
+    "name": "sandbox",
+    "node": "explore",
+    "state": "ready",
+    "tools": 1,
+    "error": None,
+    "pid": 4711,
+    "restarts": 0,
+    "in_flight": 2,
+    "retry_after_s": None,
+}
+
+
+class NodeView(BaseModel):
+    """One node: what it said last, and how long ago it gave a sign of life (`silent_s`)."""
+
+    model_config = _example(
+        id="explore",
+        profile="explore",
+        url="http://127.0.0.1:8014",
+        state="ready",
+        version="0.1.0",
+        silent_s=0.4,
+        in_flight=2,
+        capabilities=[],
+        problems=[],
+        servers=[_SERVER_EXAMPLE],
+    )
+
+    id: str
+    profile: str
+    url: str
+    state: NodeState
+    version: str
+    silent_s: float
+    in_flight: int
+    capabilities: list[str]
+    problems: list[str]
+    servers: list[ServerOnNode]
+
+    @classmethod
+    def of(cls, node: NodeRecord) -> NodeView:
+        """Build the view of a node."""
+        report = node.report
+        return cls(
+            id=node.id,
+            profile=report.profile,
+            url=node.url,
+            state=node.state,
+            version=report.version,
+            silent_s=round(time.monotonic() - node.seen, 3),
+            in_flight=node.load(),
+            capabilities=report.capabilities,
+            problems=report.problems,
+            servers=[ServerOnNode.of(node, server) for server in report.servers],
+        )
+
+
+class NodeList(BaseModel):
+    """All nodes, lost ones too. `troubles` tells what is wrong with nodes that should run here."""
+
+    nodes: list[NodeView]
+    troubles: dict[str, str]
+
+
+class ServerView(BaseModel):
+    """One tool server on all nodes that have it."""
+
+    model_config = _example(name="sandbox", tools=1, ready=1, nodes=[_SERVER_EXAMPLE])
+
+    name: str
+    tools: int
+    ready: int
+    nodes: list[ServerOnNode]
+
+
+class ServerList(BaseModel):
+    """All tool servers, and what is wrong with profiles, by node."""
+
+    servers: list[ServerView]
+    problems: dict[str, list[str]]
+
+
+class Restarted(BaseModel):
+    """On which nodes a tool server is restarted, and what went wrong on others."""
+
+    model_config = _example(server="sandbox", restarted=["explore", "full"], failed={})
+
+    server: str
+    restarted: list[str]
+    failed: dict[str, str]
+
+
+class CallView(BaseModel):
+    """The record of one call. `outcome` is ok, tool_error, cancelled or the code of an error."""
+
+    model_config = _example(
+        id="9f86d081884c7d659a2feaa0",
+        tool="run_python_code",
+        server="sandbox",
+        node="explore",
+        owner="anonymous",
+        started_at=1767225600.0,
+        duration_ms=41.7,
+        outcome="ok",
+        request_bytes=201,
+        result_bytes=184,
+        arguments=None,
+        result=None,
+    ) | ConfigDict(from_attributes=True)
+
+    id: str
+    tool: str
+    server: str | None
+    node: str | None
+    owner: str
+    started_at: float
+    duration_ms: float
+    outcome: str
+    request_bytes: int
+    result_bytes: int
+    arguments: dict[str, Any] | None
+    result: dict[str, Any] | None
+
+
+class CallList(BaseModel):
+    """Records of calls, newest first. `dropped` counts those that the store could not take."""
+
+    calls: list[CallView]
+    dropped: int
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    model_config = _example(status="alive")
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(BaseModel):
+    """Whether calls can be served, and if not wholly, why."""
+
+    model_config = _example(
+        status="degraded",
+        reasons=["tool server web on full is failed"],
+        store="ok",
+        nodes={"explore": "ready", "full": "ready"},
+        servers={"sandbox": {"explore": "ready", "full": "ready"}, "web": {"full": "failed"}},
+        tools=1,
+        calls_in_flight=2,
+    )
+
+    status: Literal["ready", "degraded", "unready"]
+    reasons: list[str]
+    store: str
+    nodes: dict[str, NodeState]
+    servers: dict[str, dict[str, ServerState]]
+    tools: int
+    calls_in_flight: int
