@@ -1,0 +1,1 @@
+"""The node: hosts tool servers, keeps them alive, and hands calls to them."""
