@@ -1,0 +1,98 @@
+"""What one entry of a profile may say; each fault says what to do."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from nodes.entries import EntryFault, parse_entry
+from nodes.environment import PROJECT_ROOT, base_environment, find_command
+
+ENVIRON = {"KEY": "k1", "EMPTY": "", "AGENTDOCK_SECRET": "never to be seen"}
+
+
+def fault_of(raw: object, name: str = "tools") -> str:
+    with pytest.raises(EntryFault) as caught:
+        parse_entry(name, raw, ENVIRON)
+    return str(caught.value)
+
+
+def test_an_entry_holds_what_the_file_says_with_variables_expanded() -> None:
+    raw: dict[str, Any] = {
+        "command": "python",
+        "args": ["-m", "x", "--key=${KEY}"],
+        "env": {"A": "${KEY}", "B": "${NONE:-default}", "C": "${EMPTY:-default}"},
+        "cwd": "tests",
+        "agentdock": {
+            "timeout_s": 630,
+            "idempotent": ["look"],
+            "env_pass": ["KEY", "UNSET"],
+            "affinity": "sandbox_id",
+            "max_result_chars": 100,
+        },
+    }
+    entry = parse_entry("tools", raw, ENVIRON)
+    assert entry.args == ("-m", "x", "--key=k1")
+    assert entry.env == {"A": "k1", "B": "default", "C": "default", "KEY": "k1"}
+    assert entry.cwd == PROJECT_ROOT / "tests"
+    assert (entry.timeout_s, entry.affinity, entry.max_result_chars) == (630, "sandbox_id", 100)
+    assert entry.idempotent == {"look"}
+    assert entry == parse_entry("tools", raw, ENVIRON)
+
+
+def test_an_entry_without_extras_has_the_documented_defaults() -> None:
+    entry = parse_entry("tools", {"command": "x", "type": "stdio"}, {})
+    assert (entry.timeout_s, entry.enabled, entry.cwd) == (60, True, PROJECT_ROOT)
+
+
+def test_values_of_the_environment_are_not_in_an_entrys_text() -> None:
+    entry = parse_entry("tools", {"command": "x", "env": {"A": "${KEY}"}}, ENVIRON)
+    assert "k1" not in repr(entry)
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        ({"comand": "x"}, "`comand` is not a known key. Did you mean `command`?"),
+        ({"command": "x", "timeout_s": 5}, "`timeout_s` belongs under"),
+        ({"command": "x", "agentdock": {"timeout": 5}}, "Did you mean `timeout_s`?"),
+        ({"command": "x", "agentdock": {"timeout_s": "5"}}, "`agentdock.timeout_s`"),
+        ({"command": "x", "agentdock": {"timeout_s": 0}}, "`agentdock.timeout_s`"),
+        ({"command": "x", "args": "-m x"}, "`args`"),
+        ({"command": "x", "env": {"PORT": 80}}, "`env.PORT`"),
+        ({"command": "x", "env": {"A": "${NONE}"}}, "needs NONE, which is not set"),
+        ({"command": "x", "args": ["${AGENTDOCK_SECRET}"]}, "never given to a tool server"),
+        ({"command": "x", "agentdock": {"env_pass": ["AGENTDOCK_SECRET"]}}, "never given"),
+        ({"command": "x", "env": {"AGENTDOCK_INSTANCE": "y"}}, "never given"),
+        ({"command": "x", "env": {"A B": "y"}}, "not the name of a variable"),
+        ({"args": []}, "`command` is missing"),
+        ({"command": ""}, "`command`"),
+        ({"url": "http://x"}, "Remote tool servers (url) are not supported yet"),
+        ({"command": "x", "type": "sse"}, "Remote tool servers (url) are not supported yet"),
+        ("python x.py", "must be a table"),
+    ],
+)
+def test_a_fault_says_which_key_and_what_to_do(raw: object, says: str) -> None:
+    assert says in fault_of(raw)
+
+
+@pytest.mark.parametrize("name", ["a__b", "-a", "a-", "", "a b", "a.b", "x" * 41])
+def test_a_name_that_would_not_fit_into_tool_names_is_refused(name: str) -> None:
+    assert "cannot name a tool server" in fault_of({"command": "x"}, name)
+
+
+def test_a_tool_server_inherits_only_the_listed_variables() -> None:
+    environ = {"PATH": "/bin", "LC_ALL": "C", "https_proxy": "p", "SSL_CERT_FILE": "c"}
+    assert base_environment({**environ, "CANARY": "x", "AGENTDOCK_SECRET": "y"}) == environ
+
+
+def test_python_is_the_interpreter_that_runs_the_node() -> None:
+    assert find_command("python", {"PATH": ""}) == sys.executable
+
+
+def test_a_relative_command_starts_at_the_project() -> None:
+    assert find_command("tests/fakes/none.py", {}) is None
+    assert find_command("./.ci/run", {}) in (None, str(PROJECT_ROOT / ".ci/run"))
+    assert find_command("sh", {"PATH": "/bin"}) == "/bin/sh"
