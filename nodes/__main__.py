@@ -1,0 +1,181 @@
+"""`python -m nodes`: runs one node until it is told to stop, and ends everything it started."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import logging
+import os
+import resource
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from nodes import guardian
+from nodes.app import Service, create_service
+from nodes.settings import NodeSettings, load_settings
+from wire.log import configure
+from wire.settings import SettingsError, environment
+
+log = logging.getLogger(__name__)
+
+MAX_FILES = 65_536
+KEEP_ALIVE_S = 3600
+HANGERS_ON_S = 1
+"""Seconds that open streams get at the end, when the calls are done."""
+
+LAUNCHER_GONE_DRAIN_S = 1.0
+"""Whoever started us is gone, and with it the callers: there is little to wait for."""
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn that drains the node before it closes any connection."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, drain_s: float) -> None:
+        super().__init__(config)
+        self._node = service.node
+        self._drain_s = drain_s
+        self._drain: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain on the first signal, end at once on the second."""
+        self.end_soon(self._drain_s)
+
+    def end_soon(self, drain_s: float) -> None:
+        """Drain for at most `drain_s` seconds, then end. May be called from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._begin_drain, drain_s)
+
+    def _begin_drain(self, drain_s: float) -> None:
+        if self._drain is None:
+            log.info("draining: running calls get up to %g s", drain_s)
+            self._drain = asyncio.get_running_loop().create_task(self._drain_and_end(drain_s))
+        else:
+            self.should_exit = True
+
+    async def _drain_and_end(self, drain_s: float) -> None:
+        try:
+            await self._node.host.drain(drain_s)
+        finally:
+            self.should_exit = True
+
+
+def main() -> int:
+    """Run a node; return the process's exit code."""
+    parser = argparse.ArgumentParser(prog="python -m nodes", description="Run one AgentDock node.")
+    parser.add_argument(
+        "--end-with-stdin", action="store_true", help="end when stdin closes: the launcher is gone"
+    )
+    arguments = parser.parse_args()
+    try:
+        settings = load_settings(environment())
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        listener = _listen(settings)
+    except OSError as error:
+        print(_cannot_listen(settings, error), file=sys.stderr)
+        return 1
+    configure(settings.log_level, settings.log_format, f"node {settings.node_id}")
+    _raise_file_limit()
+    run = secrets.token_hex(16)
+    with listener, _guarded(run):
+        service = create_service(settings, environment, run)
+        server = _Server(_config(service), service, settings.drain_s)
+        if arguments.end_with_stdin:
+            _end_with_stdin(server)
+        log.info("listening on %s", settings.url)
+        server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _config(service: Service) -> uvicorn.Config:
+    return uvicorn.Config(
+        service.front,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=HANGERS_ON_S,
+        server_header=False,
+        date_header=False,
+    )
+
+
+def _listen(settings: NodeSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.listen_port), family=family, backlog=2048)
+
+
+def _cannot_listen(settings: NodeSettings, error: OSError) -> str:
+    place = f"{settings.host}:{settings.listen_port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{place} is in use: stop what listens there, or set AGENTDOCK_NODE_PORT."
+    reason = error.strerror or str(error)
+    return f"Cannot listen on {place}: {reason}. Set AGENTDOCK_NODE_HOST and AGENTDOCK_NODE_PORT."
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as we may: each tool server costs three, each caller one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextmanager
+def _guarded(run: str) -> Iterator[None]:
+    """Have a guardian end what carries `run`, however this process ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(Path(guardian.__file__).resolve()), run],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env={},
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    try:
+        yield
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(timeout=guardian.LIMIT_S)
+        except subprocess.TimeoutExpired:
+            log.error("the guardian (pid %d) is still ending what this node left", process.pid)
+
+
+def _end_with_stdin(server: _Server) -> None:
+    """End the server when stdin reaches its end."""
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        log.info("stdin has closed: whoever started this node is gone")
+        server.end_soon(LAUNCHER_GONE_DRAIN_S)
+
+    threading.Thread(target=wait, name="stdin", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

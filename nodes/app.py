@@ -1,0 +1,222 @@
+"""Builds a node from its settings: the only place of this package that knows concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import logging
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+
+from nodes.control import control_router
+from nodes.environment import base_environment
+from nodes.host import Host
+from nodes.link import Link
+from nodes.membership import Membership
+from nodes.profile import ProfileWatch, profile_path
+from nodes.settings import NodeSettings
+from nodes.supervisor import Surroundings
+from wire import handles
+from wire.errors import Unauthorized
+from wire.faces.caller import Caller
+from wire.faces.front import Front, RawRoute
+from wire.faces.gate import GatePolicy
+from wire.link import PATH
+from wire.models import NodeReport, NodeState
+
+log = logging.getLogger(__name__)
+
+HANDLE_PREFIX = "AGENTDOCK_HANDLE_PREFIX"
+
+
+class Node:
+    """A node in one process: its host, what it reports, and the life of both.
+
+    Args:
+        settings: See there.
+        environ: Returns the environment, `.env` included, that profiles refer to.
+        run: Token by which this run's processes are known; its guardian has the same.
+    """
+
+    def __init__(
+        self, settings: NodeSettings, environ: Callable[[], Mapping[str, str]], run: str
+    ) -> None:
+        self._settings = settings
+        self._boot = secrets.token_hex(8)
+        self._revision = 0
+        self._membership: Membership | None = None
+        self.host = Host(settings.node_id, _surroundings(settings, environ(), run), self._changed)
+        self._watch = ProfileWatch(
+            profile_path(settings.profile),
+            environ,
+            self.host.apply,
+            self.host.report_fault,
+            also=[Path(".env")],
+        )
+
+    def report(self) -> NodeReport:
+        """Return the complete statement of this moment."""
+        host = self.host
+        return NodeReport(
+            id=host.node_id,
+            boot=self._boot,
+            profile=profile_path(self._settings.profile).stem,
+            url=self._settings.url,
+            state=NodeState.DRAINING if host.draining else NodeState.READY,
+            servers=host.servers_report(),
+            problems=host.problems,
+            in_flight=host.in_flight,
+            revision=str(self._revision),
+            version=version(),
+        )
+
+    @asynccontextmanager
+    async def life(self) -> AsyncIterator[None]:
+        """Host what the profile says and be a member while the context is open."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.host.close)
+            await stack.enter_async_context(_running(self._watch.run()))
+            settings = self._settings
+            if settings.manager_url is not None and settings.secret is not None:
+                self._membership = Membership(
+                    settings.manager_url.rstrip("/"),
+                    settings.secret.get_secret_value(),
+                    self.report,
+                    settings.report_every_s,
+                )
+                await stack.enter_async_context(_running(self._membership.run()))
+            yield
+
+    def _changed(self) -> None:
+        self._revision += 1
+        if self._membership is not None:
+            self._membership.changed()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What `python -m nodes` serves, and the node behind it."""
+
+    front: Front
+    node: Node
+
+
+def create_service(
+    settings: NodeSettings, environ: Callable[[], Mapping[str, str]], run: str | None = None
+) -> Service:
+    """Assemble a node; nothing starts before the lifespan of its front does.
+
+    Args:
+        settings: As `load_settings` returns them.
+        environ: See `Node`.
+        run: See `Node`; a fresh one if None.
+    """
+    node = Node(settings, environ, run or secrets.token_hex(16))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with node.life(), front.run():
+            yield
+
+    control = FastAPI(title="AgentDock node", version=version(), lifespan=lifespan)
+    control.include_router(control_router(node.host))
+    link = Link(node.host, settings.max_body_bytes)
+    front = Front(
+        catalogue=node.host,
+        control=control,
+        policy=_policy(settings),
+        service=f"agentdock-node-{settings.node_id}",
+        raw=[RawRoute("POST", PATH, link)],
+    )
+    return Service(front, node)
+
+
+def create_app(settings: NodeSettings, environ: Mapping[str, str]) -> Front:
+    """Return the ASGI application of a node; `environ` stays as it is."""
+    return create_service(settings, lambda: environ).front
+
+
+def version() -> str:
+    """Return the version of the installed distribution, `0` if it runs from a bare folder."""
+    try:
+        return metadata.version("agentdock")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def _surroundings(settings: NodeSettings, environ: Mapping[str, str], run: str) -> Surroundings:
+    base = base_environment(environ)
+    if settings.secret is not None:
+        secret = settings.secret.get_secret_value()
+        base[HANDLE_PREFIX] = handles.prefix(secret, settings.node_id)
+    return Surroundings(
+        node_id=settings.node_id,
+        run=run,
+        logs=settings.data_dir / "logs" / "servers",
+        base_env=base,
+        policy=settings.restart_policy,
+        start_timeout_s=settings.start_timeout_s,
+        stop_grace_s=settings.stop_grace_s,
+    )
+
+
+def _policy(settings: NodeSettings) -> GatePolicy:
+    names = {urlsplit(settings.url).hostname, socket.gethostname().lower(), settings.host.lower()}
+    return GatePolicy(
+        authenticate=_authenticator(settings),
+        hosts=frozenset(name for name in names if name and not _is_any_address(name)),
+        loopback=settings.is_loopback,
+        max_body_bytes=settings.max_body_bytes,
+    )
+
+
+def _authenticator(settings: NodeSettings) -> Callable[[str | None], Caller]:
+    secret = settings.secret.get_secret_value().encode() if settings.secret else None
+    manager = Caller("manager", admin=True, peer=True)
+    anonymous = Caller("anonymous", admin=True)
+
+    def authenticate(presented: str | None) -> Caller:
+        if presented is None:
+            if settings.is_loopback:
+                return anonymous
+            raise Unauthorized("Present AGENTDOCK_SECRET as bearer, or ask the manager.")
+        if secret is None or not hmac.compare_digest(presented.encode(), secret):
+            raise Unauthorized("This is not the AGENTDOCK_SECRET of this node.")
+        return manager
+
+    return authenticate
+
+
+def _is_any_address(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_unspecified
+    except ValueError:
+        return False
+
+
+@asynccontextmanager
+async def _running(work: Awaitable[None]) -> AsyncIterator[None]:
+    """Run `work` while the context is open; then cancel it and wait for its end."""
+    task = asyncio.create_task(_logged(work))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _logged(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("a part of this node stopped working")

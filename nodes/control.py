@@ -1,0 +1,115 @@
+"""The routes of a node that are not on the path of a call: its tool servers and its health."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response, status
+from pydantic import BaseModel
+
+from nodes.host import Host
+from wire.faces.caller import require_admin
+from wire.models import NodeState, ServerReport, ServerState
+
+
+class ServersAnswer(BaseModel):
+    """How each tool server stands, and what is wrong with the profile."""
+
+    node: str
+    servers: list[ServerReport]
+    problems: list[str]
+
+
+class RestartAnswer(BaseModel):
+    """A restart has begun; `GET /v1/servers` says how it goes."""
+
+    server: str
+    state: ServerState
+
+
+class Readiness(BaseModel):
+    """Whether calls can be taken, and what each tool server's state is."""
+
+    status: Literal["ready", "degraded", "not_ready"]
+    node: str
+    state: NodeState
+    servers: dict[str, ServerState]
+    tools: int
+    problems: list[str]
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+def readiness(host: Host) -> Readiness:
+    """Judge a node: without any tool it is not ready, with something broken it is degraded."""
+    servers = host.servers_report()
+    problems = [
+        *host.problems,
+        *(f"{s.name}: {s.error}" for s in servers if s.state is ServerState.FAILED and s.error),
+    ]
+    tools = len(host.tools())
+    failed = any(server.state is ServerState.FAILED for server in servers)
+    state = NodeState.DRAINING if host.draining else NodeState.READY
+    ready = tools > 0 and not host.draining
+    return Readiness(
+        status="not_ready" if not ready else "degraded" if failed or problems else "ready",
+        node=host.node_id,
+        state=state,
+        servers={server.name: server.state for server in servers},
+        tools=tools,
+        problems=list(dict.fromkeys(problems)),
+    )
+
+
+def control_router(host: Host) -> APIRouter:
+    """Return the routes over one host."""
+    router = APIRouter()
+
+    @router.get("/v1/servers", summary="List the tool servers", tags=["tool servers"])
+    async def servers() -> ServersAnswer:
+        return ServersAnswer(
+            node=host.node_id, servers=host.servers_report(), problems=host.problems
+        )
+
+    @router.post(
+        "/v1/servers/{name}/restart",
+        status_code=status.HTTP_202_ACCEPTED,
+        summary="Restart a tool server",
+        description="A new process takes over when it is ready; then the old one drains and ends.",
+        tags=["tool servers"],
+    )
+    async def restart(name: str, request: Request) -> RestartAnswer:
+        require_admin(request.scope)
+        host.restart(name)
+        state = next(report.state for report in host.servers_report() if report.name == name)
+        return RestartAnswer(server=name, state=state)
+
+    @router.get("/livez", summary="Does the process answer?", tags=["health"])
+    async def livez() -> Alive:
+        return Alive()
+
+    @router.get("/alive", summary="Does the process answer?", tags=["health"])
+    async def alive() -> Alive:
+        return Alive()
+
+    @router.get(
+        "/readyz",
+        summary="Can it take calls?",
+        tags=["health"],
+        responses={503: {"model": Readiness, "description": "No tool can be called."}},
+    )
+    async def readyz(response: Response) -> Readiness:
+        answer = readiness(host)
+        if answer.status == "not_ready":
+            response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+        return answer
+
+    @router.get("/health", summary="How does it stand?", tags=["health"])
+    async def health() -> Readiness:
+        return readiness(host)
+
+    return router
