@@ -1,0 +1,70 @@
+# The one door for commands. Everything is installed into .venv; a second start installs nothing.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# As in an activated environment: some tests start uvx.
+PYTEST := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+
+help: ## What can be done here
+	@awk -F ' ## ' '/^[a-z-]+:.* ## / { split($$1, t, ":"); printf "make %-9s %s\n", t[1], $$2 }' Makefile
+
+run: $(VENV)/ready-run ## Start the platform here: a manager and two nodes, until Ctrl-C
+	@exec $(PY) -m manager
+
+test: $(VENV)/ready-dev ## Fast tests
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(VENV)/ready-dev ## Every test, also those that take long or need the network
+	@$(PYTEST) $(ARGS)
+
+check: $(VENV)/ready-dev ## Types and style; changes nothing
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check --quiet . || { echo "Not formatted: run make fix"; exit 1; }
+	@$(PY) -m mypy
+
+fix: $(VENV)/ready-dev ## Mend style where a machine can
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+bench: $(VENV)/ready-dev ## What a call costs
+	@$(PY) -m benchmarks.hop $(ARGS)
+
+up: ## Start the platform in containers (not there yet)
+	@echo "Containers come later; make run starts the same platform without them." >&2; exit 1
+
+down: ## Stop the containers (not there yet)
+	@echo "Containers come later; Ctrl-C ends what make run started." >&2; exit 1
+
+# A stamp is written last, so that an installation cut short is done again.
+$(VENV)/ready-run: requirements.lock $(VENV)/ready
+	@echo "Installing what AgentDock needs into $(VENV) (once)"
+	@$(PIP_INSTALL) -r requirements.lock
+	@touch $@
+
+$(VENV)/ready-dev: requirements.lock requirements-dev.lock $(VENV)/ready
+	@echo "Installing what the tests need into $(VENV) (once)"
+	@$(PIP_INSTALL) -r requirements-dev.lock
+	@touch $(VENV)/ready-run $@
+
+# The interpreter that made .venv may have been removed since.
+ifeq ($(realpath $(PY)),)
+.PHONY: $(VENV)/ready
+endif
+
+USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+
+$(VENV)/ready:
+	@for python in $(PYTHON) python3 python3.11 python3.12 python3.13 python3.14; do \
+		"$$python" -c '$(USABLE)' 2>/dev/null || continue; \
+		echo "Making $(VENV) with $$("$$python" --version)"; \
+		"$$python" -m venv --clear $(VENV) && touch $@; exit; \
+	done; \
+	echo "AgentDock needs Python 3.11 or later with its venv module. Install them (Debian and" >&2; \
+	echo "Ubuntu: apt-get install python3 python3-venv) or name one: make PYTHON=/path/to/python" >&2; \
+	exit 1
+
+.PHONY: help run test test-all check fix bench up down
