@@ -1,0 +1,1 @@
+"""Ordinary MCP programs, each run alone: `python -m mcp_servers.<name>`."""

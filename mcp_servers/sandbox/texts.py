@@ -1,0 +1,64 @@
+"""The words agents were trained on: results, refusals, throw-away ids, and how long text is cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcp_servers.sandbox.runner import Run
+
+THROW_AWAY = frozenset(
+    """
+    default sandbox1 sandbox some_id new_sandbox python create_sandbox sandbox123 temp sandbox-0
+    sandbox-1 sandbox_0 sandbox_1 new 0 auto default_sandbox none sandbox_12345 dummy sandbox_01
+    """.split()  # noqa: SIM905 (a list of 21 would take 21 lines)
+) | {""}
+"""Ids that mean: no sandbox of mine, just run it."""
+
+MAX_TEXT = 20_000
+HEAD = 14_000
+TAIL = 6_000
+
+
+def execution(run: Run) -> str:
+    """Return the text of a run's result, not yet cut."""
+    results = ", ".join(f"Result({result})" for result in run.results)
+    stdout, stderr = ([text] if text else [] for text in (run.stdout, run.stderr))
+    error = "None"
+    if run.error is not None:
+        fields = ", ".join(f"{name}={text!r}" for name, text in run.error.items())
+        error = f"ExecutionError({fields})"
+    logs = f"Logs(stdout: {stdout}, stderr: {stderr})"
+    return f"Execution(Results: [{results}], Logs: {logs}, Error: {error})"
+
+
+def cut(text: str) -> str:
+    """Return `text`; if it is over 20,000 characters, its beginning and its end."""
+    if len(text) <= MAX_TEXT:
+        return text
+    omitted = len(text) - HEAD - TAIL
+    return (
+        f"{text[:HEAD]}\n[... {omitted} characters omitted ...]\n{text[-TAIL:]}"
+        " [Result truncated due to length limit]"
+    )
+
+
+def fields(run: Run) -> dict[str, Any]:
+    """Return the same result as fields, for programs."""
+    return {
+        "stdout": run.stdout,
+        "stderr": run.stderr,
+        "exit_code": run.exit_code,
+        "results": run.results,
+        "error": run.error,
+        "truncated": run.truncated,
+        "duration_ms": run.duration_ms,
+        "error_kind": run.error_kind,
+    }
+
+
+def no_such_sandbox(sandbox_id: str) -> str:
+    """Return the refusal of an id that was never handed out."""
+    return (
+        f"[ERROR]: Failed to connect to sandbox {sandbox_id}. "
+        "Make sure the sandbox is created and the sandbox_id is correct."
+    )
