@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from manager.access import Access, anonymous_caller
 from manager.banner import Banner
@@ -100,7 +101,7 @@ def create_app(
             await stack.enter_async_context(front.run())
             yield
 
-    control = FastAPI(title="AgentDock manager", version=_version(), lifespan=lifespan)
+    control = FastAPIOffline(title="AgentDock manager", version=_version(), lifespan=lifespan)
     for router in routers(parts):
         control.include_router(router)
     front = Front(

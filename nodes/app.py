@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from nodes.control import control_router
 from nodes.environment import base_environment
@@ -127,7 +128,7 @@ def create_service(
         async with node.life(), front.run():
             yield
 
-    control = FastAPI(title="AgentDock node", version=version(), lifespan=lifespan)
+    control = FastAPIOffline(title="AgentDock node", version=version(), lifespan=lifespan)
     control.include_router(control_router(node.host))
     link = Link(node.host, settings.max_body_bytes)
     front = Front(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -25,12 +26,17 @@ INHERITED = frozenset(
 
 
 def base_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of our environment that every tool server gets."""
-    return {
+    """Return the part of our environment that every tool server gets.
+
+    Our interpreter's own commands end its PATH, so that `uvx` is found on every machine.
+    """
+    kept = {
         name: value
         for name, value in environ.items()
         if name in INHERITED or name.startswith("LC_")
     }
+    paths = [path for path in (kept.get("PATH"), str(Path(sys.executable).parent)) if path]
+    return {**kept, "PATH": os.pathsep.join(paths)}
 
 
 def find_command(command: str, environ: Mapping[str, str]) -> str | None:

@@ -38,5 +38,5 @@ def configure(level: str, format: str, service: str) -> None:
         text = f"%(asctime)s %(levelname)-7s {service} %(message)s"
         handler.setFormatter(logging.Formatter(text, datefmt="%H:%M:%S"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("httpx", "httpx2", "httpcore", "mcp", "uvicorn.error", "aiosqlite"):
+    for chatty in ("httpx", "httpx2", "httpcore", "mcp", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,7 +86,8 @@ def test_a_name_that_would_not_fit_into_tool_names_is_refused(name: str) -> None
 
 def test_a_tool_server_inherits_only_the_listed_variables() -> None:
     environ = {"PATH": "/bin", "LC_ALL": "C", "https_proxy": "p", "SSL_CERT_FILE": "c"}
-    assert base_environment({**environ, "CANARY": "x", "AGENTDOCK_SECRET": "y"}) == environ
+    given = base_environment({**environ, "CANARY": "x", "AGENTDOCK_SECRET": "y"})
+    assert given == {**environ, "PATH": f"/bin:{Path(sys.executable).parent}"}
 
 
 def test_python_is_the_interpreter_that_runs_the_node() -> None:

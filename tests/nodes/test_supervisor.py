@@ -263,7 +263,7 @@ async def test_a_servers_environment_holds_no_more_than_its_entry_names(
     supervisor = await settled(supervise(scripted(env={"MINE": "yes"}), surroundings_in(tmp_path)))
     environ = json.loads(await call(supervisor, "environ"))
     assert environ["MINE"] == "yes"
-    assert environ["PATH"] == os.environ["PATH"]
+    assert environ["PATH"].split(":")[:-1] == os.environ["PATH"].split(":")
     assert "sings" not in json.dumps(environ)
 
 
