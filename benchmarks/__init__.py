@@ -1,0 +1,1 @@
+"""Benchmarks that anyone can run; docs/performance.md holds their results."""
