@@ -7,7 +7,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # As in an activated environment: some tests start uvx.
 PYTEST := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest
-PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+PIP_INSTALL := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes
 
 help: ## What can be done here
 	@awk -F ' ## ' '/^[a-z-]+:.* ## / { split($$1, t, ":"); printf "make %-9s %s\n", t[1], $$2 }' Makefile
