@@ -141,6 +141,7 @@ def started(newcomer: Newcomer) -> Iterator[tuple[subprocess.Popen[str], list[st
             os.killpg(process.pid, signal.SIGTERM)
         assert process.stdout is not None
         lines.extend(process.stdout)
+        process.stdout.close()
         process.wait(30)
 
 
@@ -164,6 +165,7 @@ def test_make_run_starts_the_platform_and_sigterm_leaves_nothing(newcomer: Newco
     assert answer["is_error"] is False
     assert second.returncode != 0
     assert "already running" in said
+    assert "Error 1" in said  # make's word for the exit code of what it ran
     assert f"http://127.0.0.1:{newcomer.ports[0]}" in text
     assert "run_python_code" in text
     assert "logs" in text
