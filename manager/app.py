@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -28,6 +27,7 @@ from manager.registry import Registry
 from manager.settings import SQLITE, ManagerSettings
 from manager.stores.base import Store
 from manager.stores.sqlite import SqliteStore
+from wire import __version__
 from wire.errors import StoreUnavailable
 from wire.faces.front import Front
 from wire.faces.gate import GatePolicy
@@ -101,7 +101,7 @@ def create_app(
             await stack.enter_async_context(front.run())
             yield
 
-    control = FastAPIOffline(title="AgentDock manager", version=_version(), lifespan=lifespan)
+    control = FastAPIOffline(title="AgentDock manager", version=__version__, lifespan=lifespan)
     for router in routers(parts):
         control.include_router(router)
     front = Front(
@@ -158,10 +158,3 @@ async def _beside(work: Awaitable[None]) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-def _version() -> str:
-    try:
-        return version("agentdock")
-    except PackageNotFoundError:
-        return "0"

@@ -11,7 +11,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,7 +25,7 @@ from nodes.membership import Membership
 from nodes.profile import ProfileWatch, profile_path
 from nodes.settings import NodeSettings
 from nodes.supervisor import Surroundings
-from wire import handles
+from wire import __version__, handles
 from wire.errors import Unauthorized
 from wire.faces.caller import Caller
 from wire.faces.front import Front, RawRoute
@@ -77,7 +76,7 @@ class Node:
             problems=host.problems,
             in_flight=host.in_flight,
             revision=str(self._revision),
-            version=version(),
+            version=__version__,
         )
 
     @asynccontextmanager
@@ -128,7 +127,7 @@ def create_service(
         async with node.life(), front.run():
             yield
 
-    control = FastAPIOffline(title="AgentDock node", version=version(), lifespan=lifespan)
+    control = FastAPIOffline(title="AgentDock node", version=__version__, lifespan=lifespan)
     control.include_router(control_router(node.host))
     link = Link(node.host, settings.max_body_bytes)
     front = Front(
@@ -144,14 +143,6 @@ def create_service(
 def create_app(settings: NodeSettings, environ: Mapping[str, str]) -> Front:
     """Return the ASGI application of a node; `environ` stays as it is."""
     return create_service(settings, lambda: environ).front
-
-
-def version() -> str:
-    """Return the version of the installed distribution, `0` if it runs from a bare folder."""
-    try:
-        return metadata.version("agentdock")
-    except metadata.PackageNotFoundError:
-        return "0"
 
 
 def _surroundings(settings: NodeSettings, environ: Mapping[str, str], run: str) -> Surroundings:

@@ -14,12 +14,13 @@ from mcp_types import (
 )
 
 from nodes.channel import Channel
+from wire import __version__
 
 log = logging.getLogger(__name__)
 
 HANDSHAKE_VERSION = "2025-11-25"
 STATELESS_VERSION = "2026-07-28"
-CLIENT_INFO = {"name": "agentdock", "version": "1"}
+CLIENT_INFO = {"name": "agentdock", "version": __version__}
 MAX_PAGES = 100
 
 
