@@ -5,8 +5,6 @@ SHELL := /bin/sh
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# As in an activated environment: some tests start uvx.
-PYTEST := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PY) -m pytest
 PIP_INSTALL := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes
 
 help: ## What can be done here
@@ -16,10 +14,10 @@ run: $(VENV)/ready-run ## Start the platform here: a manager and two nodes, unti
 	@exec $(PY) -m manager
 
 test: $(VENV)/ready-dev ## Fast tests
-	@$(PYTEST) -m "not slow" $(ARGS)
+	@$(PY) -m pytest -m "not slow" -n auto $(ARGS)
 
 test-all: $(VENV)/ready-dev ## Every test, also those that take long or need the network
-	@$(PYTEST) $(ARGS)
+	@$(PY) -m pytest $(ARGS)
 
 check: $(VENV)/ready-dev ## Types and style; changes nothing
 	@$(PY) -m ruff check .
@@ -32,12 +30,6 @@ fix: $(VENV)/ready-dev ## Mend style where a machine can
 
 bench: $(VENV)/ready-dev ## What a call costs
 	@$(PY) -m benchmarks.hop $(ARGS)
-
-up: ## Start the platform in containers (not there yet)
-	@echo "Containers come later; make run starts the same platform without them." >&2; exit 1
-
-down: ## Stop the containers (not there yet)
-	@echo "Containers come later; Ctrl-C ends what make run started." >&2; exit 1
 
 # A stamp is written last, so that an installation cut short is done again.
 $(VENV)/ready-run: requirements.lock $(VENV)/ready
@@ -67,4 +59,4 @@ $(VENV)/ready:
 	echo "Ubuntu: apt-get install python3 python3-venv) or name one: make PYTHON=/path/to/python" >&2; \
 	exit 1
 
-.PHONY: help run test test-all check fix bench up down
+.PHONY: help run test test-all check fix bench

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.parts import need
 from tests.platform.running import platform
 from tests.platform.tools import profile
 
@@ -37,10 +37,8 @@ async def test_a_server_written_for_mcp_1_works_when_launched_by_uvx(tmp_path: P
     assert answer.json()["content"] == [{"type": "text", "text": "hello you"}]
 
 
-@pytest.mark.skipif(
-    shutil.which("npx") is None and "CI" not in os.environ, reason="needs Node.js for npx"
-)
 async def test_a_javascript_server_works_when_launched_by_npx(tmp_path: Path) -> None:
+    need("npx", "install Node.js")
     package = '["-y", "@modelcontextprotocol/server-everything@2025.9.12"]'
     entry = f'[mcpServers.everything]\ncommand = "npx"\nargs = {package}\n'
     async with platform(tmp_path, {"one": entry}, **PATIENT) as running:
