@@ -15,8 +15,16 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
+from nodes.lines import NotJson, guess_id, own_id, parse_line, with_meta
 from nodes.throttle import Throttle
-from wire.errors import CallTimedOut, Overloaded, ServerCrashed, ServerUnavailable
+from wire.children import keep_standard_streams
+from wire.errors import (
+    CallTimedOut,
+    Overloaded,
+    ServerCrashed,
+    ServerError,
+    ServerUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +87,7 @@ class Channel(asyncio.SubprocessProtocol):
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Reply]] = {}
-        self._idle: asyncio.Event | None = None
+        self._idle_waiters: set[asyncio.Event] = set()
         self._tail: list[bytes] = []
         self._tail_size = 0
         self._stdout_open = True
@@ -100,6 +108,7 @@ class Channel(asyncio.SubprocessProtocol):
             cwd=command.cwd,
             env=dict(command.env),
             start_new_session=True,
+            preexec_fn=keep_standard_streams,
         )
 
     @property
@@ -129,19 +138,21 @@ class Channel(asyncio.SubprocessProtocol):
             ServerUnavailable: it was gone before; nothing was sent.
         """
         if self.reason is not None or not self._stdin_open:
-            raise ServerUnavailable(f"Tool server {self.name!r} is gone.", retry_after_s=1.0)
+            raise self._gone()
         if self._stdin.get_write_buffer_size() > MAX_UNREAD_BYTES:
             raise Overloaded(
                 f"Tool server {self.name!r} is not reading its requests.", retry_after_s=1.0
             )
         if self.request_meta is not None:
-            params = _with_meta(params, self.request_meta)
+            params = with_meta(params, self.request_meta)
         number = next(self._ids)
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._pending[number] = future
-        self._stdin.write(
+        if not self._write(
             b'{"jsonrpc":"2.0","id":%d,"method":"%b","params":%b}\n' % (number, method, params)
-        )
+        ):
+            del self._pending[number]
+            raise self._gone()
         timer = self._loop.call_later(timeout_s, self._expire, number, timeout_s)
         try:
             return await future
@@ -151,23 +162,35 @@ class Channel(asyncio.SubprocessProtocol):
             raise
         finally:
             timer.cancel()
-            if self._idle is not None and not self._pending:
-                self._idle.set()
+            if self._idle_waiters and not self._pending:
+                self._note_idle()
 
     def notify(self, method: bytes, params: bytes = b"{}") -> None:
         """Send a notification; it is dropped if the server is gone or does not read."""
-        self._write(b'{"jsonrpc":"2.0","method":"%b","params":%b}\n' % (method, params))
+        if self._is_reading():
+            self._write(b'{"jsonrpc":"2.0","method":"%b","params":%b}\n' % (method, params))
 
     async def idle(self, timeout_s: float) -> bool:
         """Wait until nothing is in flight, at most `timeout_s` seconds; return whether it is so."""
+        waiter = asyncio.Event()
+        self._idle_waiters.add(waiter)
         try:
             async with asyncio.timeout(timeout_s):
                 while self._pending:
-                    self._idle = asyncio.Event()
-                    await self._idle.wait()
+                    waiter.clear()
+                    await waiter.wait()
         except TimeoutError:
             return False
+        finally:
+            self._idle_waiters.discard(waiter)
         return True
+
+    def _note_idle(self) -> None:
+        for waiter in self._idle_waiters:
+            waiter.set()
+
+    def _gone(self) -> ServerUnavailable:
+        return ServerUnavailable(f"Tool server {self.name!r} is gone.", retry_after_s=1.0)
 
     def close_stdin(self) -> None:
         """Let the server read to the end of its stdin, by which a well-behaved one exits."""
@@ -254,8 +277,7 @@ class Channel(asyncio.SubprocessProtocol):
         self.reason = reason
         self.ended.set()
         pending, self._pending = self._pending, {}
-        if self._idle is not None:
-            self._idle.set()
+        self._note_idle()
         for future in pending.values():
             if not future.done():
                 future.set_exception(
@@ -266,18 +288,19 @@ class Channel(asyncio.SubprocessProtocol):
 
     def _take(self, line: bytes) -> None:
         try:
-            message = orjson.loads(line) if line[:1] == b"{" else _parse_odd(line)
-        except orjson.JSONDecodeError:
-            self._note_rubbish(line)
+            parsed = parse_line(line)
+        except NotJson:
+            self._give_up(line)
             return
-        if message is None:
+        if parsed is None:
             return
+        message, line = parsed
         number = message.get("id")
         if "method" in message:
             self._noise.spend(1, self._pipe(1))
             self._answer(message["method"], number)
             return
-        future = self._pending.pop(number, None) if type(number) is int else None
+        future = self._pending.pop(own_id(number), None)
         if future is None:
             self._noise.spend(1, self._pipe(1))
         elif not future.done():
@@ -295,16 +318,32 @@ class Channel(asyncio.SubprocessProtocol):
         else:
             refusal = f"The platform does not offer {method} to tool servers."
             answer["error"] = {"code": _METHOD_NOT_FOUND, "message": refusal}
-        self._write(orjson.dumps(answer) + b"\n")
+        if self._is_reading():
+            self._write(orjson.dumps(answer) + b"\n")
+
+    def _give_up(self, line: bytes) -> None:
+        """Fail the call that an unreadable answer belongs to; else it would wait out its time."""
+        future = self._pending.pop(guess_id(line), None)
+        if future is None:
+            self._note_rubbish(line)
+        elif not future.done():
+            future.set_exception(
+                ServerError(
+                    f"Tool server {self.name!r} answered with something that is not JSON, or is "
+                    "nested too deeply. The call may have had its effect."
+                )
+            )
 
     def _note_rubbish(self, line: bytes) -> None:
         self._noise.spend(1, self._pipe(1))
         if len(self.rubbish) < NOISE_LOGGED:
-            self.rubbish.append(line[:200])
+            # A broken answer may hold anything that a tool said: that is not for the log.
+            shown = line.partition(b'{"jsonrpc"')[0][:200]
+            self.rubbish.append(shown)
             log.warning(
-                "tool server %s printed to stdout, which belongs to MCP (print to stderr): %.200r",
+                "tool server %s printed to stdout, which belongs to MCP (print to stderr): %r",
                 self.name,
-                line[:200],
+                shown,
             )
 
     def _keep_tail(self, data: bytes) -> None:
@@ -320,39 +359,29 @@ class Channel(asyncio.SubprocessProtocol):
         future = self._pending.pop(number, None)
         if future is None or future.done():
             return
-        self._tell_cancelled(number, "the time for it is over")
         future.set_exception(
             CallTimedOut(
                 f"Tool server {self.name!r} did not answer within {timeout_s:g} s and was told to "
                 "stop. Ask for less, or allow more time."
             )
         )
+        self._tell_cancelled(number, "the time for it is over")
 
     def _tell_cancelled(self, number: int, why: str) -> None:
         params = orjson.dumps({"requestId": number, "reason": why})
         self.notify(b"notifications/cancelled", params)
 
-    def _write(self, line: bytes) -> None:
-        if self._stdin_open and self._stdin.get_write_buffer_size() <= MAX_UNREAD_BYTES:
+    def _is_reading(self) -> bool:
+        return self._stdin_open and self._stdin.get_write_buffer_size() <= MAX_UNREAD_BYTES
+
+    def _write(self, line: bytes) -> bool:
+        """Write a line; False if the pipe is closed, which uvloop may say here first."""
+        try:
             self._stdin.write(line)
+        except (RuntimeError, OSError):
+            self._stdin_open = False
+            return False
+        return True
 
     def _pipe(self, fd: int) -> asyncio.ReadTransport | None:
         return cast("asyncio.ReadTransport | None", self._transport.get_pipe_transport(fd))
-
-
-def _parse_odd(line: bytes) -> dict[str, Any] | None:
-    """Parse a line that does not begin with a brace; None for a blank one."""
-    line = line.strip()
-    if not line:
-        return None
-    message = orjson.loads(line)
-    if not isinstance(message, dict):
-        raise orjson.JSONDecodeError("not an object", line.decode(errors="replace"), 0)
-    return message
-
-
-def _with_meta(params: bytes, meta: Mapping[str, Any]) -> bytes:
-    """Put the keys that each request of the stateless protocol needs into `_meta`."""
-    parsed = orjson.loads(params)
-    parsed["_meta"] = {**(parsed.get("_meta") or {}), **meta}
-    return orjson.dumps(parsed)

@@ -18,6 +18,10 @@ RESERVED = "AGENTDOCK_"
 """Names that are ours: an entry can neither set them nor read them into a tool server."""
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
+_KEY_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
+SHORTEST_SECRET = 6
+"""Shorter values are not censored: they would be found in every other word."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -30,6 +34,8 @@ class Entry:
     """One tool server to run, with everything expanded. Equal entries need no restart.
 
     `env` is what the entry adds to the environment; `timeout_s` the longest a call may take.
+    `written` is command and arguments as the file has them, for texts that people read;
+    `secrets` the values of variables that hold keys, which no such text may quote.
     """
 
     name: str
@@ -42,6 +48,19 @@ class Entry:
     affinity: str | None = None
     max_result_chars: int | None = None
     enabled: bool = True
+    written: tuple[str, ...] = field(default=(), compare=False)
+    secrets: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+
+    @property
+    def shown_argv(self) -> tuple[str, ...]:
+        """Command and arguments without what `${VAR}` stands for."""
+        return self.written or (self.command, *self.args)
+
+    def censor(self, text: str) -> str:
+        """Return `text` without the values of variables that hold keys."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
 
 
 class _Extras(BaseModel):
@@ -116,8 +135,16 @@ def _refuse_key(key: str) -> NoReturn:
 
 
 def _expand(name: str, form: _Form, environ: Mapping[str, str]) -> Entry:
+    secrets: set[str] = set()
+
+    def resolve(key: str, match: re.Match[str]) -> str:
+        value = _resolve(key, match, environ)
+        if _KEY_NAME.search(match[1]) and len(value) >= SHORTEST_SECRET:
+            secrets.add(value)
+        return value
+
     def text(key: str, value: str) -> str:
-        return _REFERENCE.sub(lambda match: _resolve(key, match, environ), value)
+        return _REFERENCE.sub(lambda match: resolve(key, match), value)
 
     extras = form.agentdock
     env = {
@@ -127,18 +154,32 @@ def _expand(name: str, form: _Form, environ: Mapping[str, str]) -> Entry:
     for variable in extras.env_pass:
         if _plain(variable, "agentdock.env_pass") in environ:
             env[variable] = environ[variable]
+    secrets |= {
+        value
+        for variable, value in env.items()
+        if _KEY_NAME.search(variable) and len(value) >= SHORTEST_SECRET
+    }
     return Entry(
         name=name,
         command=text("command", form.command),
         args=tuple(text(f"args.{index}", value) for index, value in enumerate(form.args)),
-        cwd=PROJECT_ROOT / Path(text("cwd", form.cwd or ".")).expanduser(),
+        cwd=_folder(text("cwd", form.cwd or ".")),
         env=env,
         timeout_s=extras.timeout_s,
         idempotent=frozenset(extras.idempotent),
         affinity=extras.affinity,
         max_result_chars=extras.max_result_chars,
         enabled=form.enabled,
+        written=(form.command, *form.args),
+        secrets=frozenset(secrets),
     )
+
+
+def _folder(path: str) -> Path:
+    try:
+        return PROJECT_ROOT / Path(path).expanduser()
+    except RuntimeError:
+        raise EntryFault(f"`cwd`: the home folder that {path!r} begins with is unknown.") from None
 
 
 def _resolve(key: str, match: re.Match[str], environ: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nodes.entries import Entry, EntryFault, parse_entry
+from wire.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -107,9 +108,14 @@ class ProfileWatch:
         """Read the profile and hand it on, or what is wrong with it."""
         try:
             profile = read_profile(self._path, self._environ())
-        except ProfileFault as fault:
+        except (ProfileFault, SettingsError) as fault:
             log.error("profile: %s Everything stays as it was.", fault)
             self._on_fault(str(fault))
+            return
+        except Exception as fault:
+            # The watch must outlive what nobody thought of, or nothing is ever plugged again.
+            log.exception("the profile %s cannot be read", self._path)
+            self._on_fault(f"{self._path} cannot be read ({type(fault).__name__}); see the log.")
             return
         for name, text in profile.faults.items():
             log.error("profile %s: entry %s is not used: %s", self._path, name, text)

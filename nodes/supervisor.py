@@ -93,11 +93,12 @@ class Supervisor:
         self._listing: asyncio.Task[None] | None = None
         self._stale = False
         self._draining = False
+        self._takes_calls = False
 
     @property
     def in_flight(self) -> int:
-        """How many calls the process works on."""
-        return 0 if self._channel is None else self._channel.in_flight
+        """How many calls the process works on; what it is asked before it is ready is no call."""
+        return 0 if self._channel is None or not self._takes_calls else self._channel.in_flight
 
     @property
     def pid(self) -> int | None:
@@ -145,7 +146,7 @@ class Supervisor:
     async def drain(self, timeout_s: float) -> None:
         """Refuse calls, and wait at most `timeout_s` seconds for the running ones."""
         self.refuse_calls()
-        if self._channel is not None:
+        if self._channel is not None and self._takes_calls:
             await self._channel.idle(timeout_s)
 
     async def stop(self) -> None:
@@ -163,6 +164,15 @@ class Supervisor:
         self.settled.set()
 
     async def _live(self) -> None:
+        try:
+            await self._live_on()
+        except Exception:
+            log.exception("tool server %s: its supervision broke off", self.entry.name)
+            self.error = "The node met an unexpected fault while it supervised it; see its log."
+            self._become(ServerState.FAILED)
+            self.settled.set()
+
+    async def _live_on(self) -> None:
         history: list[Run] = []
         while True:
             history = [*history[-RUNS_KEPT:], await self._run_once()]
@@ -181,6 +191,8 @@ class Supervisor:
                 decision.reason,
             )
             await asyncio.sleep(decision.after_s)
+            if self._draining:
+                return
             self.restarts += 1
             self._become(ServerState.STARTING)
         log.error("tool server %s failed: %s (%s)", self.entry.name, self.error, decision.reason)
@@ -205,6 +217,7 @@ class Supervisor:
             log.exception("tool server %s: unexpected fault", self.entry.name)
             failure = error
         finally:
+            self._takes_calls = False
             if ready is not None and self.state is ServerState.READY:
                 self._next_try = time.monotonic() + self._around.policy.base_s
                 self._become(ServerState.BACKING_OFF)
@@ -224,9 +237,8 @@ class Supervisor:
             try:
                 await channel.open(self._command())
             except (OSError, ValueError) as error:
-                raise StartFailed(
-                    f"The command {self.entry.command!r} cannot run: {error}."
-                ) from None
+                command = self.entry.shown_argv[0]
+                raise StartFailed(f"The command {command!r} cannot run: {error}.") from None
             self._channel = channel
             await shake_hands(channel, limit)
             self._set_tools(await list_tools(channel, limit))
@@ -241,14 +253,17 @@ class Supervisor:
         env = {**self._around.base_env, **entry.env, INSTANCE: self._marker}
         path = find_command(entry.command, env)
         if path is None:
-            raise StartFailed(cures.command_not_found(entry.command))
+            raise StartFailed(cures.command_not_found(entry.shown_argv[0]))
         if not entry.cwd.is_dir():
             raise StartFailed(f"The folder {entry.cwd} does not exist: correct `cwd`.")
         return Command((path, *entry.args), str(entry.cwd), env)
 
     def _explain(self, channel: Channel, failure: Exception | None) -> str:
         """Say why the process ended; its stderr is complete by now."""
-        stderr, argv = self._log.last_lines(), (self.entry.command, *self.entry.args)
+        return self.entry.censor(self._reason(channel, failure))
+
+    def _reason(self, channel: Channel, failure: Exception | None) -> str:
+        stderr, argv = self._log.last_lines(), self.entry.shown_argv
         if isinstance(failure, StartFailed):
             return str(failure)
         if isinstance(failure, HandshakeFailed):
@@ -262,6 +277,7 @@ class Supervisor:
 
     def _become_ready(self, channel: Channel) -> None:
         self.error = None
+        self._takes_calls = True
         self._become(ServerState.READY)
         log.info(
             "tool server %s is ready: %d tools, pid %d",
@@ -274,6 +290,8 @@ class Supervisor:
             self._note_tools_changed()
 
     def _become(self, state: ServerState) -> None:
+        if self._draining and state is not ServerState.STOPPED:
+            state = ServerState.DRAINING
         self.state = state
         self._on_change()
 
@@ -317,13 +335,13 @@ class Supervisor:
         name = self.entry.name
         if self.state is ServerState.FAILED:
             return ServerUnavailable(
-                f"Tool server {name!r} failed: {self.error} It is tried again when its entry in "
-                f"the profile changes, or on POST /v1/servers/{name}/restart."
+                f"Tool server {name!r} failed; GET /v1/servers tells why. It is tried again when "
+                f"its entry in the profile changes, or on POST /v1/servers/{name}/restart."
             )
-        why = f" {self.error}" if self.error else ""
         state = self.state.replace("_", " ")
         return ServerUnavailable(
-            f"Tool server {name!r} is {state}.{why}", retry_after_s=self._retry_after_s() or 1.0
+            f"Tool server {name!r} is {state}; GET /v1/servers tells why.",
+            retry_after_s=self._retry_after_s() or 1.0,
         )
 
     async def _end(self, channel: Channel) -> None:
@@ -341,13 +359,21 @@ class Supervisor:
                     os.killpg(session, step)
             if not await _happens(channel.exited, REAP_S):
                 log.error("tool server %s: process %d cannot be ended", self.entry.name, session)
-        left = await asyncio.to_thread(sweep, self._marker, session)
-        if left:
-            log.warning("tool server %s left %d processes; killed", self.entry.name, left)
+        await self._sweep(session)
         if channel.is_open:
             await _happens(channel.closed, LAST_WORDS_S)
             channel.close()
         self._channel = None
+
+    async def _sweep(self, session: int | None) -> None:
+        try:
+            left = await asyncio.to_thread(sweep, self._marker, session)
+        except (OSError, RuntimeError):
+            # No descriptor or no thread was to be had. The guardian sweeps again at the node's end.
+            log.exception("tool server %s: cannot look for what it left", self.entry.name)
+        else:
+            if left:
+                log.warning("tool server %s left %d processes; killed", self.entry.name, left)
 
 
 def _says_idempotent(definition: dict[str, Any]) -> bool:

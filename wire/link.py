@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from wire.errors import BadArguments
 from wire.models import Call
 
 PATH = "/link/"
@@ -37,6 +38,9 @@ def call_params(call: Call, tool: str, timeout_s: float) -> bytes:
         call: The call; its `meta` travels beside what we add under `agentdock/`.
         tool: The tool's bare name.
         timeout_s: Seconds that the tool server has.
+
+    Raises:
+        BadArguments: they hold what JSON writers refuse: integers beyond 64 bits, or 250 levels.
     """
     meta: dict[str, Any] = {
         **(call.meta or {}),
@@ -44,4 +48,7 @@ def call_params(call: Call, tool: str, timeout_s: float) -> bytes:
         "agentdock/call_id": call.id,
         "agentdock/timeout_s": round(timeout_s, 3),
     }
-    return orjson.dumps({"name": tool, "arguments": call.arguments, "_meta": meta})
+    try:
+        return orjson.dumps({"name": tool, "arguments": call.arguments, "_meta": meta})
+    except orjson.JSONEncodeError as error:
+        raise BadArguments(f"{tool}: the arguments cannot be passed on: {error}.") from None

@@ -65,8 +65,16 @@ S = TypeVar("S", bound=SharedSettings)
 
 
 def environment(env_file: Path = Path(".env")) -> dict[str, str]:
-    """Return the process environment with the values of `.env` beneath it."""
-    beneath = {k: v for k, v in dotenv_values(env_file, interpolate=False).items() if v is not None}
+    """Return the process environment with the values of `.env` beneath it.
+
+    Raises:
+        SettingsError: `.env` is there and cannot be read.
+    """
+    try:
+        values = dotenv_values(env_file, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{env_file} cannot be read: {error}. It must be UTF-8 text.") from None
+    beneath = {name: value for name, value in values.items() if value is not None}
     return {**beneath, **os.environ}
 
 

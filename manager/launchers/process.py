@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from manager.launchers.base import LaunchedNode, LaunchFailed, NodeSpec
+from wire.children import keep_standard_streams
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class ProcessLauncher:
                 stderr=output,
                 env=dict(environ),
                 start_new_session=True,  # Ctrl-C at the terminal is for the manager alone
+                preexec_fn=keep_standard_streams,
             )
 
     async def adopt(self, node: LaunchedNode) -> bool:

@@ -45,6 +45,7 @@ def _options() -> argparse.Namespace:
     flag("--odd-tools", action="store_true", help="list one tool twice and one without a name")
     flag("--never-read", action="store_true", help="stop reading after the tools were listed")
     flag("--ask", default="", help="send this request to the client when ready")
+    flag("--tool-definitions", default="[]", help="JSON list of definitions listed beside ours")
     flag("--sdk", action="store_true")
     return parser.parse_args()
 
@@ -71,6 +72,8 @@ class Server:
                 "\n".join(arguments["lines"]), structuredContent={"all": arguments["lines"]}
             ),
             "told": lambda _, __: text(json.dumps(self.told)),
+            "descriptors": lambda _, __: text(json.dumps(sorted(descriptors()))),
+            "raw": lambda _, __: None,
             "big": lambda arguments, _: text("x" * int(arguments["size"])),
             "mark": self.mark,
             "die": self.die,
@@ -100,6 +103,9 @@ class Server:
         params = message.get("params") or {}
         if method == "tools/call" and params["name"] in ("sleep", "mark"):
             self.call_later(number, params)
+            return
+        if method == "tools/call" and params["name"] == "raw":
+            self.send_raw(params["arguments"]["line"].replace("ID", str(number)))
             return
         self.send({"jsonrpc": "2.0", "id": number, **self.answer(method, params)})
         if method == "tools/list":
@@ -133,6 +139,7 @@ class Server:
         """Return one page of tools."""
         names = sorted([*self.tools, *self.options.phantom, "sleep"])
         tools: list[Message] = [{"name": n, "inputSchema": {"type": "object"}} for n in names]
+        tools += json.loads(self.options.tool_definitions)
         if self.options.odd_tools:
             tools += [{"name": "echo", "description": "again"}, {"inputSchema": {}}]
         size = self.options.page_size or len(tools)
@@ -171,11 +178,25 @@ class Server:
         return text("changed")
 
     def send(self, message: Message) -> None:
-        """Write one line."""
-        line = json.dumps(message).encode() + b"\n"
+        """Write one message."""
+        self.send_raw(json.dumps(message))
+
+    def send_raw(self, line: str) -> None:
+        """Write one line, whatever it is; its characters are bytes."""
         with self._lock:
-            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.write(line.encode("latin-1") + b"\n")
             sys.stdout.buffer.flush()
+
+
+def descriptors() -> dict[str, str]:
+    """Return our open descriptors and what they are, without the one that lists them."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue
+    return found
 
 
 def error(code: int, message: str, data: object = None) -> Message:

@@ -16,7 +16,7 @@ from nodes import channel as module
 from nodes.channel import Channel, Command, Reply
 from nodes.handshake import HandshakeFailed, list_tools, shake_hands
 from tests.nodes.running import call_of, eventually, nothing, scripted, text_of
-from wire.errors import CallTimedOut, Overloaded, ServerCrashed, ServerUnavailable
+from wire.errors import CallTimedOut, Overloaded, ServerCrashed, ServerError, ServerUnavailable
 
 Open = Callable[..., Awaitable[Channel]]
 
@@ -250,3 +250,58 @@ async def test_the_process_starts_with_the_given_environment_and_nothing_else(
     channel = await open_channel()
     environ = json.loads(text_of(await call(channel, "environ")))
     assert environ.keys() <= {"LC_CTYPE"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"jsonrpc":"2.0","id":ID,"result":{"v":%s}}' % ("[" * 1100 + "]" * 1100),
+        '{"jsonrpc":"2.0","id":ID,"result":{"v":1',
+        '{"jsonrpc":"2.0","result":{"v":oops},"id":ID}',
+    ],
+)
+async def test_an_unreadable_answer_fails_its_call_at_once(open_channel: Open, line: str) -> None:
+    channel = await open_channel()
+    with pytest.raises(ServerError, match="not JSON"):
+        await call(channel, "raw", timeout_s=60, line=line)
+    assert text_of(await call(channel, "echo", text="still here")) == "still here"
+
+
+async def test_an_id_that_comes_back_as_text_is_known(open_channel: Open) -> None:
+    channel = await open_channel()
+    line = '{"jsonrpc":"2.0","id":"ID","result":{"content":[{"type":"text","text":"hi"}]}}'
+    assert text_of(await call(channel, "raw", line=line)) == "hi"
+
+
+async def test_calls_on_a_dying_server_fail_only_as_crashed_or_unavailable(
+    open_channel: Open,
+) -> None:
+    channel = await open_channel()
+    failures: list[BaseException] = []
+
+    async def caller() -> None:
+        while not channel.exited.is_set() or not failures:
+            try:
+                await call(channel, "echo", text="x")
+            except Exception as error:
+                failures.append(error)
+                if channel.ended.is_set():
+                    return
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        for _ in range(40):
+            group.create_task(caller())
+        await call(channel, "echo", text="x")
+        os.kill(channel.pid, signal.SIGKILL)
+    assert failures
+    assert {type(error) for error in failures} <= {ServerCrashed, ServerUnavailable}
+
+
+async def test_two_who_wait_for_idleness_are_both_told(open_channel: Open) -> None:
+    channel = await open_channel()
+    slow = asyncio.create_task(call(channel, "sleep", seconds=0.2))
+    await eventually(lambda: channel.in_flight)
+    started = time.monotonic()
+    assert all(await asyncio.gather(channel.idle(30), channel.idle(30)))
+    assert time.monotonic() - started < 5
+    await slow

@@ -73,6 +73,7 @@ def test_values_of_the_environment_are_not_in_an_entrys_text() -> None:
         ({"url": "http://x"}, "Remote tool servers (url) are not supported yet"),
         ({"command": "x", "type": "sse"}, "Remote tool servers (url) are not supported yet"),
         ("python x.py", "must be a table"),
+        ({"command": "x", "cwd": "~no-such-user/x"}, "`cwd`: the home folder"),
     ],
 )
 def test_a_fault_says_which_key_and_what_to_do(raw: object, says: str) -> None:

@@ -173,6 +173,18 @@ async def test_a_variable_added_to_the_env_file_mends_an_entry(
     assert seen.names() == ["one"]
 
 
+@pytest.mark.parametrize(
+    "content", ["a = " + "[" * 3000, ONE + "[mcpServers.x]\ncwd = '~nobody-here'"]
+)
+async def test_the_watch_outlives_files_that_nobody_thought_of(
+    path: Path, seen: Seen, content: str
+) -> None:
+    path.write_text(content)
+    await eventually(lambda: seen.faults or len(seen.profiles) == 2)
+    path.write_text(TWO)
+    await eventually(lambda: seen.names() == ["one", "two"])
+
+
 def test_a_profile_is_ours_by_name_or_any_by_path() -> None:
     assert profile_path("full").is_file()
     assert profile_path("/etc/my.toml") == Path("/etc/my.toml")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nodes.entries import Entry
+from nodes.entries import Entry, parse_entry
 from nodes.restarts import RestartPolicy
 from nodes.supervisor import Supervisor, Surroundings
 from tests import leaks
@@ -83,7 +83,7 @@ async def test_between_a_crash_and_the_restart_calls_are_refused_with_a_hint(
     with pytest.raises(ServerCrashed):
         await call(supervisor, "die", say="out of cheese")
     await eventually(lambda: supervisor.error)
-    with pytest.raises(ServerUnavailable, match="exited with code 3") as caught:
+    with pytest.raises(ServerUnavailable, match="backing off; GET /v1/servers tells why") as caught:
         await call(supervisor, "echo")
     assert 0 < (caught.value.retry_after_s or 0) <= 30
     assert supervisor.state is ServerState.BACKING_OFF
@@ -291,3 +291,75 @@ async def test_a_process_killed_from_outside_is_restarted(supervise: Supervise) 
     assert supervisor.pid is not None
     os.kill(supervisor.pid, signal.SIGKILL)
     await restarted(supervisor, 1)
+
+
+async def test_a_child_inherits_no_descriptor_but_its_three_streams(supervise: Supervise) -> None:
+    read_end, write_end = os.pipe()
+    os.set_inheritable(write_end, True)
+    supervisor = await settled(supervise(scripted()))
+    given = json.loads(await call(supervisor, "descriptors"))
+    os.close(read_end)
+    os.close(write_end)
+    assert given == ["0", "1", "2"]
+
+
+async def test_an_error_never_quotes_a_key_of_the_environment(
+    supervise: Supervise, tmp_path: Path
+) -> None:
+    raw = {
+        "command": "python",
+        "args": ["-c", "import sys, no_such_thing  # ${SOME_API_KEY}", "${SOME_API_KEY}"],
+        "env": {"TOKEN": "${OTHER}"},
+    }
+    environ = {"SOME_API_KEY": "sk-canary-123", "OTHER": "tok-canary-456"}
+    error = await failed(supervise, parse_entry("tools", raw, environ), tmp_path)
+    assert "no_such_thing" in error
+    assert "${SOME_API_KEY}" in error
+    assert "canary" not in error
+    shown = {"command": "sh", "args": ["-c", "echo $TOKEN >&2; exit 1"], "env": raw["env"]}
+    error = await failed(supervise, parse_entry("tools", shown, environ), tmp_path)
+    assert "It last said: '***'" in error
+
+
+async def test_tools_that_would_break_the_list_are_left_out_and_the_rest_stays(
+    supervise: Supervise,
+) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(300):
+        deep = {"properties": {"x": deep}}
+    tools = [
+        {"name": "plain"},
+        {"name": "deep", "inputSchema": deep},
+        {"name": "wrong", "inputSchema": {}, "description": 7},
+    ]
+    file = "--tool-definitions"
+    supervisor = await settled(supervise(scripted(file, json.dumps(tools))))
+    listed = {tool.name: tool for tool in supervisor.tools}
+    assert listed["plain"].definition["inputSchema"] == {"type": "object"}
+    assert {"echo", "plain"} <= set(listed)
+    assert not {"deep", "wrong"} & set(listed)
+
+
+async def test_a_server_that_drains_is_not_started_again(
+    supervise: Supervise, tmp_path: Path
+) -> None:
+    starts = tmp_path / "starts"
+    around = surroundings_in(tmp_path, policy=RestartPolicy(base_s=0.3, max_s=0.3))
+    supervisor = await settled(supervise(scripted("--starts", str(starts)), around))
+    with pytest.raises(ServerCrashed):
+        await call(supervisor, "die")
+    await eventually(lambda: supervisor.state is ServerState.BACKING_OFF)
+    supervisor.refuse_calls()
+    await eventually(lambda: supervisor._life is not None and supervisor._life.done())
+    assert len(starts.read_text().splitlines()) == 1
+    assert supervisor.state is ServerState.DRAINING
+
+
+async def test_a_server_that_hangs_at_start_is_not_waited_for_when_it_leaves(
+    supervise: Supervise, tmp_path: Path
+) -> None:
+    supervisor = supervise(scripted("--hang-at-start"), surroundings_in(tmp_path))
+    await eventually(lambda: supervisor.pid)
+    async with asyncio.timeout(2):
+        await supervisor.drain(60)
+    assert supervisor.in_flight == 0

@@ -81,3 +81,10 @@ def test_the_environment_comes_before_the_file(
     monkeypatch.setenv("SOME_KEY", "from-environment")
     values = environment(file)
     assert (values["SOME_KEY"], values["OTHER_KEY"]) == ("from-environment", "from-file")
+
+
+def test_an_env_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"NAME=caf\xe9\n")
+    with pytest.raises(SettingsError, match="must be UTF-8 text"):
+        environment(file)

@@ -10,7 +10,7 @@ import orjson
 
 from wire.errors import BadRequest, PlatformError
 from wire.faces.catalogue import Catalogue
-from wire.faces.envelope import build_call, parse_object
+from wire.faces.envelope import build_call, encode, parse_object
 from wire.faces.http import Asgi, Receive, Scope, Send, read_body, send_json, unless_hung_up
 from wire.faces.rest import function_schema
 from wire.models import Outcome, ToolInfo
@@ -93,7 +93,7 @@ def _dotted(tools: Sequence[ToolInfo]) -> list[dict[str, Any]]:
 
 
 async def _answer(send: Send, value: object) -> None:
-    await send_json(send, 200, orjson.dumps(value))
+    await send_json(send, 200, encode(value))
 
 
 def _parts(outcome: Outcome) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from wire.errors import BadRequest
+from wire.errors import BadRequest, ServerError
 from wire.faces.caller import caller_of, owner_of
 from wire.faces.gate import HEADERS_KEY
 from wire.faces.http import Scope
@@ -96,4 +96,18 @@ def envelope(call: Call, outcome: Outcome) -> bytes:
         "structured_content": result.get("structuredContent"),
         "duration_ms": round(outcome.duration_ms, 3),
     }
-    return orjson.dumps(answer)
+    return encode(answer)
+
+
+def encode(answer: object) -> bytes:
+    """Encode an answer that holds what a tool said.
+
+    Raises:
+        ServerError: the tool's answer is nested deeper than JSON writers go.
+    """
+    try:
+        return orjson.dumps(answer)
+    except orjson.JSONEncodeError as error:
+        raise ServerError(
+            f"The tool answered, but its answer cannot be passed on: {error}."
+        ) from None
