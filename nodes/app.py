@@ -124,7 +124,7 @@ def create_service(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with node.life(), front.run():
+        async with node.life(), link.pulse(), front.run():
             yield
 
     control = FastAPIOffline(title="AgentDock node", version=__version__, lifespan=lifespan)
@@ -174,7 +174,8 @@ def _policy(settings: NodeSettings) -> GatePolicy:
 def _authenticator(settings: NodeSettings) -> Callable[[str | None], Caller]:
     secret = settings.secret.get_secret_value().encode() if settings.secret else None
     manager = Caller("manager", admin=True, peer=True)
-    anonymous = Caller("anonymous", admin=True)
+    # Where there is a secret, code that a tool runs must not administer its own node without it.
+    anonymous = Caller("anonymous", admin=secret is None)
 
     def authenticate(presented: str | None) -> Caller:
         if presented is None:

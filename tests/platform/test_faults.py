@@ -86,6 +86,19 @@ async def test_a_node_that_hangs_is_lost_within_5_s_and_rejoins_when_it_wakes(
         await eventually(lambda: _answers_from(running, {"one", "two"}), 5)
 
 
+async def test_a_call_given_up_on_a_hung_node_is_not_run_when_it_wakes(tmp_path: Path) -> None:
+    file = tmp_path / "effects"
+    async with platform(tmp_path, {"one": profile()}) as running:
+        running.kill("one", signal.SIGSTOP)
+        answer = await running.call("mark", file=str(file), token="late", seconds=0)
+        running.kill("one", signal.SIGCONT)
+        await running.ready("one")
+        again = await running.call("mark", file=str(file), token="second", seconds=0)
+    assert (answer.status_code, answer.json()["code"]) == (502, "node_lost")
+    assert again.status_code == 200
+    assert runs_of(file) == {"second": 1}
+
+
 async def test_a_node_rejoins_a_manager_that_was_killed_and_started_again(tmp_path: Path) -> None:
     async with platform(tmp_path, {"one": profile()}) as running:
         pid = (await running.servers("one"))["tools"]["pid"]

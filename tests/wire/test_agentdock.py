@@ -53,6 +53,25 @@ async def test_an_unknown_tool_looks_like_one(connect: Connect) -> None:
     assert "box.say" in answer.json()["content"]["detail"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "path", "status", "code"),
+    [
+        ({"X-API-Key": "wrong"}, "/mcpapi/tool/box.say", 401, "unauthorized"),
+        ({"Content-Type": "text/plain"}, "/call_tool", 415, "unsupported_media_type"),
+        ({"Origin": "http://evil.example"}, "/mcpapi/tool/box.say", 403, "origin_refused"),
+        ({}, "/mcpapi/nothing", 404, "not_found"),
+    ],
+)
+async def test_what_the_gate_refuses_has_the_shape_that_the_client_reads(
+    connect: Connect, headers: dict[str, str], path: str, status: int, code: str
+) -> None:
+    async with connect(MemoryCatalogue({"box.say": says("hi")})) as client:
+        sent = {"Content-Type": "application/json", **headers}
+        answer = await client.post(path, content=b"{}", headers=sent)
+    assert answer.status_code == status
+    assert (answer.json()["status"], answer.json()["content"]["code"]) == ("error", code)
+
+
 async def test_servers_and_tools_are_listed_in_agentdocks_shapes(connect: Connect) -> None:
     def function(name: str) -> dict[str, Any]:
         return {

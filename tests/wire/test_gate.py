@@ -20,7 +20,8 @@ async def test_a_forged_host_is_refused_on_every_face(
 ) -> None:
     async with connect(MemoryCatalogue(TOOLS)) as client:
         answer = await client.get(path, headers={"Host": host})
-    assert (answer.status_code, answer.json()["code"]) == (421, "host_refused")
+    assert answer.status_code == 421
+    assert "host_refused" in answer.text
 
 
 @pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080", "LOCALHOST"])
@@ -46,7 +47,8 @@ async def test_a_foreign_origin_is_refused_on_every_face(
 ) -> None:
     async with connect(MemoryCatalogue(TOOLS)) as client:
         answer = await client.post(path, json={}, headers={"Origin": origin})
-    assert (answer.status_code, answer.json()["code"]) == (403, "origin_refused")
+    assert answer.status_code == 403
+    assert "origin_refused" in answer.text
 
 
 async def test_a_page_of_a_listed_origin_can_call_through_a_browser(connect: Connect) -> None:
@@ -79,7 +81,8 @@ async def test_a_body_that_is_not_json_is_refused_on_every_face(
     async with connect(catalogue) as client:
         headers = {} if kind is None else {"Content-Type": kind}
         answer = await client.post(path, content=b'{"arguments":{}}', headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert answer.status_code == 415
+    assert "unsupported_media_type" in answer.text
     assert catalogue.calls == []
 
 

@@ -95,6 +95,7 @@ async def test_bad_arguments_are_422_and_name_the_field(
         b'{"code": "1"}',
         b'{"timeout_s": "soon"}',
         b'{"timeout_s": -1}',
+        b'{"timeout_s": "5"}',
     ],
 )
 async def test_a_malformed_body_is_400(connect: Connect, body: bytes) -> None:
@@ -202,3 +203,50 @@ async def test_the_openapi_document_has_the_faces_with_examples(connect: Connect
         "/servers/{server}/mcp",
     ):
         assert path in document["paths"]
+
+
+@pytest.mark.parametrize("wish", ["1_0", "soon", "0", "-1", "inf", "nan", "1e3"])
+async def test_a_timeout_that_is_no_plain_number_is_refused(connect: Connect, wish: str) -> None:
+    async with connect(MemoryCatalogue({"box.say": says("hi")})) as client:
+        headers = {"X-Timeout-Seconds": wish}
+        answer = await client.post("/v1/tools/say/call", json={}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+
+
+async def test_a_large_wrong_value_is_not_echoed_whole(connect: Connect) -> None:
+    async with connect(MemoryCatalogue({"box.add": says("3")}, SCHEMA)) as client:
+        body = {"arguments": {"n": "x" * 50_000}}
+        answer = await client.post("/v1/tools/add/call", json=body)
+    assert answer.status_code == 422
+    assert len(answer.content) < 2000
+
+
+async def test_an_answer_that_cannot_be_passed_on_is_the_tool_servers_error(
+    connect: Connect,
+) -> None:
+    deep: list[Any] = []
+    for _ in range(400):
+        deep = [deep]
+
+    async def body(call: Call) -> dict[str, Any]:
+        return {"content": [], "structuredContent": {"deep": deep}}
+
+    async with connect(MemoryCatalogue({"box.deep": body})) as client:
+        answer = await client.post("/v1/tools/deep/call", json={})
+    assert (answer.status_code, answer.json()["code"]) == (502, "server_error")
+
+
+async def test_a_call_cut_off_by_the_end_of_the_service_is_answered() -> None:
+    started = asyncio.Event()
+
+    async def body(call: Call) -> dict[str, Any]:
+        started.set()
+        await asyncio.Event().wait()
+        return {}
+
+    async with httpx.AsyncClient(timeout=10) as client:
+        async with serve(front_over(MemoryCatalogue({"box.wait": body}))) as url:
+            call = asyncio.create_task(client.post(f"{url}/v1/tools/wait/call", json={}))
+            await asyncio.wait_for(started.wait(), 5)
+        answer = await asyncio.wait_for(call, 5)
+    assert (answer.status_code, answer.json()["code"]) == (502, "node_lost")

@@ -11,7 +11,7 @@ import orjson
 from wire.errors import BadRequest, PlatformError
 from wire.faces.catalogue import Catalogue
 from wire.faces.envelope import build_call, encode, parse_object
-from wire.faces.http import Asgi, Receive, Scope, Send, read_body, send_json, unless_hung_up
+from wire.faces.http import Receive, Scope, Send, read_body, send_json, unless_hung_up
 from wire.faces.rest import function_schema
 from wire.models import Outcome, ToolInfo
 
@@ -26,6 +26,11 @@ class AgentDockFace:
     def __init__(self, catalogue: Catalogue, max_body_bytes: int) -> None:
         self._catalogue = catalogue
         self._max_body_bytes = max_body_bytes
+
+    @staticmethod
+    def serves(path: str) -> bool:
+        """Whether a path belongs to this face."""
+        return path.startswith("/mcpapi/") or path in ("/call_tool", "/list_tools")
 
     async def servers(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `GET /mcpapi/servers`."""
@@ -73,19 +78,12 @@ class AgentDockFace:
         await _answer(send, {"role": "tool", "tool_call_id": message.get("id"), "content": content})
 
 
-def in_agentdock_shape(handler: Asgi) -> Asgi:
-    """Wrap a handler so that the platform's failures have the shape this face's clients read."""
-
-    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await handler(scope, receive, send)
-        except PlatformError as error:
-            problem = error.problem()
-            content = {"error": problem["title"], "detail": error.detail, "code": error.code}
-            body = orjson.dumps({"status": "error", "content": content})
-            await send_json(send, error.http_status, body, error.headers())
-
-    return handle
+async def send_failure(send: Send, error: PlatformError) -> None:
+    """Tell of the platform's failure in the shape that AgentDock's clients read."""
+    problem = error.problem()
+    content = {"error": problem["title"], "detail": error.detail, "code": error.code}
+    body = orjson.dumps({"status": "error", "content": content})
+    await send_json(send, error.http_status, body, error.headers())
 
 
 def _dotted(tools: Sequence[ToolInfo]) -> list[dict[str, Any]]:

@@ -15,6 +15,10 @@ from wire.models import Call, Outcome, ToolInfo
 log = logging.getLogger(__name__)
 
 
+SHOWN_CHARS = 500
+"""Characters of a schema fault that are told: it quotes the value, which may be megabytes."""
+
+
 class Catalogue(Protocol):
     """Tools that can be listed and called; the manager's registry or one node's host."""
 
@@ -69,7 +73,7 @@ class IndexedTool:
         error = next(self._checker.iter_errors(arguments))
         field = "/".join(str(part) for part in error.instance_path) or "arguments"
         raise BadArguments(
-            f"{self.info.qualified}: {field}: {error.message}",
+            f"{self.info.qualified}: {field}: {error.message[:SHOWN_CHARS]}",
             tool=self.info.qualified,
             field=field,
         )

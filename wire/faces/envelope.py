@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from wire.models import Call, Outcome
 
 SESSION = b"x-session-id"
 TIMEOUT = b"x-timeout-seconds"
+_NUMBER = re.compile(rb"\d{1,9}(\.\d{1,9})?")
 RESERVED = ("agentdock/", "io.modelcontextprotocol/")
 
 
@@ -74,11 +76,12 @@ def build_call(
 
 
 def _seconds(value: object) -> float:
-    try:
-        seconds = float(value)  # type: ignore[arg-type]  # anything: what is no number is refused
-    except (TypeError, ValueError):
-        seconds = 0.0
-    if not 0 < seconds < float("inf") or isinstance(value, bool):
+    seconds = 0.0
+    if isinstance(value, bytes):
+        seconds = float(value) if _NUMBER.fullmatch(value) else 0.0
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    if not 0 < seconds < float("inf"):
         raise BadRequest("X-Timeout-Seconds (or timeout_s) must be a number of seconds above 0.")
     return seconds
 

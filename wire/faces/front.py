@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from wire.faces.agentdock import SERVER_PREFIX, TOOL_PREFIX, AgentDockFace, in_agentdock_shape
+from wire.errors import NotFound, PlatformError
+from wire.faces.agentdock import SERVER_PREFIX, TOOL_PREFIX, AgentDockFace, send_failure
 from wire.faces.catalogue import Catalogue
 from wire.faces.gate import Gate, GatePolicy
-from wire.faces.http import Asgi, Receive, Scope, Send, limited
+from wire.faces.http import Asgi, Receive, Scope, Send, limited, send_problem
 from wire.faces.mcp import McpFace
 from wire.faces.openapi import document_faces
 from wire.faces.problems import answer_with_problems
@@ -55,19 +56,19 @@ class Front:
         self._control = control
         self._exact: dict[tuple[str, str], Asgi] = {
             ("GET", PREFIX): rest.list,
-            ("GET", "/mcpapi/servers"): in_agentdock_shape(agentdock.servers),
-            ("GET", "/mcpapi/tools"): in_agentdock_shape(agentdock.tools),
-            ("GET", "/list_tools"): in_agentdock_shape(agentdock.list_tools),
-            ("POST", "/call_tool"): in_agentdock_shape(agentdock.call_by_message),
+            ("GET", "/mcpapi/servers"): agentdock.servers,
+            ("GET", "/mcpapi/tools"): agentdock.tools,
+            ("GET", "/list_tools"): agentdock.list_tools,
+            ("POST", "/call_tool"): agentdock.call_by_message,
         }
         self._prefixes: list[tuple[str, str, Asgi]] = [
             *((route.method, route.prefix, route.handler) for route in raw),
             ("POST", f"{PREFIX}/", rest.call),
-            ("POST", TOOL_PREFIX, in_agentdock_shape(agentdock.call_by_path)),
+            ("POST", TOOL_PREFIX, agentdock.call_by_path),
             ("GET", f"{PREFIX}/", rest.list),
-            ("GET", SERVER_PREFIX, in_agentdock_shape(agentdock.server_tools)),
+            ("GET", SERVER_PREFIX, agentdock.server_tools),
         ]
-        self._entrance = _entrance(Gate(self._dispatch, policy), policy)
+        self._entrance = _entrance(Gate(self._dispatch, policy, _refuse), policy)
         answer_with_problems(control)
         document_faces(control)
 
@@ -89,6 +90,8 @@ class Front:
         handler = self._exact.get((method, path)) or self._by_prefix(method, path)
         if handler is not None:
             await handler(scope, receive, send)
+        elif AgentDockFace.serves(path):
+            raise NotFound(f"There is nothing at {path} to {method}. See /docs.")
         elif self._mcp.serves(path):
             await self._mcp(scope, receive, send)
         else:
@@ -99,6 +102,14 @@ class Front:
             if method == wanted and path.startswith(prefix):
                 return handler
         return None
+
+
+async def _refuse(scope: Scope, send: Send, error: PlatformError) -> None:
+    """Tell a caller of an error, in the shape that clients of the path read."""
+    if AgentDockFace.serves(scope["path"]):
+        await send_failure(send, error)
+    else:
+        await send_problem(send, error)
 
 
 def _entrance(gate: Gate, policy: GatePolicy) -> Asgi:

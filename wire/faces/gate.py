@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from wire.errors import HostRefused, OriginRefused, PlatformError, UnsupportedMediaType
+from wire.errors import (
+    HostRefused,
+    NodeLost,
+    OriginRefused,
+    PlatformError,
+    UnsupportedMediaType,
+)
 from wire.faces.caller import SCOPE_KEY, Caller
-from wire.faces.http import Asgi, HungUp, Receive, Scope, Send, check_length, send_problem
+from wire.faces.http import Asgi, HungUp, Receive, Scope, Send, check_length
 
 log = logging.getLogger(__name__)
 
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/health", "/alive"})
 """Health answers without a key, as load balancers and AgentDock's clients expect."""
 
+Refuse = Callable[[Scope, Send, PlatformError], Awaitable[None]]
 HEADERS_KEY = "agentdock.headers"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -58,12 +66,14 @@ class Gate:
     spaces in values, and the MCP SDK then refuses a valid request.)
     """
 
-    def __init__(self, inner: Asgi, policy: GatePolicy) -> None:
+    def __init__(self, inner: Asgi, policy: GatePolicy, refuse: Refuse) -> None:
+        """Guard `inner`; `refuse` tells a caller of an error in the shape that it reads."""
         self._inner = inner
         self._policy = policy
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check one request and pass it on; errors that come back become problem documents."""
+        """Check one request and pass it on; tell the caller of errors that come back."""
         if scope["type"] != "http":
             return await self._inner(scope, receive, send)
         started = False
@@ -79,16 +89,21 @@ class Gate:
         except PlatformError as error:
             if started:
                 raise
-            await send_problem(send, error)
+            await self._refuse(scope, send, error)
         except HungUp:
             log.debug("caller hung up: %s", scope["path"])
+        except asyncio.CancelledError:
+            if started:
+                raise
+            # The server is ending, and the time that running calls had is over.
+            ending = NodeLost("The service is ending; the call may have run.")
+            await self._refuse(scope, send, ending)
         except Exception:
             log.exception("unexpected fault while answering %s", scope["path"])
             if started:
                 raise
-            await send_problem(
-                send, PlatformError("The service met an unexpected fault; see its log.")
-            )
+            fault = PlatformError("The service met an unexpected fault; see its log.")
+            await self._refuse(scope, send, fault)
 
     def _check(self, scope: Scope) -> None:
         scope["headers"] = [(name, value.strip()) for name, value in scope["headers"]]

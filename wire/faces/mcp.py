@@ -137,18 +137,14 @@ class McpFace:
     async def _call_tool(
         self, ctx: ServerRequestContext[Any, Any], params: CallToolRequestParams
     ) -> CallToolResult | dict[str, Any]:
-        request = _request(ctx)
-        headers = request.scope[HEADERS_KEY]
-        session = (
-            headers.get(b"mcp-session-id") or request.query_params.get("session_id", "").encode()
-        )
+        scope = _request(ctx).scope
         try:
             call = build_call(
-                request.scope,
+                scope,
                 params.name,
                 dict(params.arguments or {}),
-                server=request.scope[_SERVER_KEY],
-                mcp_session=session.decode("latin-1") or None,
+                server=scope[_SERVER_KEY],
+                mcp_session=_session_of(ctx),
                 meta=_meta(ctx),
             )
             return _unsigned(await self._catalogue.call(call))
@@ -178,6 +174,17 @@ def _request(ctx: ServerRequestContext[Any, Any]) -> Request:
     """Return the HTTP request that carried the message; both transports attach it."""
     assert isinstance(ctx.request, Request)
     return ctx.request
+
+
+def _session_of(ctx: ServerRequestContext[Any, Any]) -> str | None:
+    """Return the id of a handshake-era session, which its transport has verified, else None."""
+    if ctx.protocol_version not in HANDSHAKE_PROTOCOL_VERSIONS:
+        return None
+    request = _request(ctx)
+    session: str | None = request.headers.get("mcp-session-id") or request.query_params.get(
+        "session_id"
+    )
+    return session
 
 
 def _meta(ctx: ServerRequestContext[Any, Any]) -> dict[str, Any]:
