@@ -93,6 +93,19 @@ async def test_servers_and_tools_are_listed_in_agentdocks_shapes(connect: Connec
     assert (missing.status_code, missing.json()["content"]["code"]) == (404, "not_found")
 
 
+async def test_a_path_under_server_that_is_no_list_of_tools_is_not_found(connect: Connect) -> None:
+    async with connect(MemoryCatalogue({"box.say": says("hi")})) as client:
+        for path in ("/mcpapi/server/box", "/mcpapi/server/box/", "/mcpapi/server/tools"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()["content"]["code"]) == (404, "not_found")
+
+
+async def test_a_tool_whose_name_holds_a_percent_sign_is_called_by_it(connect: Connect) -> None:
+    async with connect(MemoryCatalogue({"box.say%41": says("hi")})) as client:
+        answer = await client.post("/mcpapi/tool/box.say%2541", json={})
+    assert answer.json() == {"status": "success", "content": "hi"}
+
+
 async def test_a_tool_call_without_a_function_is_400(connect: Connect) -> None:
     async with connect(MemoryCatalogue({"box.say": says("hi")})) as client:
         for body in ({}, {"function": {"name": "say", "arguments": "{"}}):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote
 
 import orjson
 
-from wire.errors import BadRequest, PlatformError
+from wire.errors import BadRequest, NotFound, PlatformError
 from wire.faces.catalogue import Catalogue
 from wire.faces.envelope import build_call, encode, parse_object
 from wire.faces.http import Receive, Scope, Send, read_body, send_json, unless_hung_up
@@ -46,13 +45,16 @@ class AgentDockFace:
 
     async def server_tools(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `GET /mcpapi/server/{server}/tools`: one server's tools by bare name."""
-        server = scope["path"][len(SERVER_PREFIX) :].removesuffix(SERVER_SUFFIX)
+        path: str = scope["path"]
+        if not path.endswith(SERVER_SUFFIX):
+            raise NotFound("GET /mcpapi/server/{server}/tools lists a tool server's tools.")
+        server = path[len(SERVER_PREFIX) : -len(SERVER_SUFFIX)]
         tools = [function_schema(tool, tool.name) for tool in self._catalogue.tools(server)]
         await _answer(send, {"server": server, "tools": tools})
 
     async def call_by_path(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /mcpapi/tool/{tool}`; the body is the arguments."""
-        tool = unquote(scope["path"][len(TOOL_PREFIX) :])
+        tool = scope["path"][len(TOOL_PREFIX) :]
         arguments = parse_object(await read_body(receive, self._max_body_bytes))
         call = build_call(scope, tool, arguments)
         outcome = await unless_hung_up(receive, self._catalogue.call(call))

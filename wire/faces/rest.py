@@ -57,13 +57,10 @@ class RestFace:
         show = describe_openai if form == "openai" else describe
         name = scope["path"][len(PREFIX) :].strip("/")
         if name:
-            await send_json(send, 200, orjson.dumps(show(self._find(name))))
+            await send_json(send, 200, orjson.dumps(show(self._catalogue.find(name))))
             return
         tools = [show(tool) for tool in self._catalogue.tools(server)]
         await send_json(send, 200, orjson.dumps({"tools": tools}))
-
-    def _find(self, name: str) -> ToolInfo:
-        return self._catalogue.find(name)
 
 
 def describe(tool: ToolInfo) -> dict[str, Any]:
