@@ -18,7 +18,7 @@ from manager.control import Parts, routers
 from manager.fleet import Fleet, FleetPolicy
 from manager.health import Health
 from manager.instance import kept_secret
-from manager.launchers.base import Launcher, NodeSpec
+from manager.launchers.base import Launcher
 from manager.launchers.external import ExternalLauncher
 from manager.launchers.process import ProcessLauncher
 from manager.node_link import NodeLink
@@ -45,7 +45,7 @@ def create_launcher(settings: ManagerSettings, secret: str) -> Launcher:
     if settings.launcher == "external":
         return ExternalLauncher()
     return ProcessLauncher(
-        [NodeSpec(node.id, node.profile, node.port) for node in settings.nodes],
+        settings.nodes,
         environ=os.environ,
         secret=secret,
         data_dir=settings.data_dir,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
@@ -12,19 +12,12 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from pydantic_settings import SettingsConfigDict
 
 from manager.access import ApiKey, parse_keys
+from manager.launchers.base import NodeSpec
+from wire.models import NODE_ID
 from wire.settings import SharedSettings
 
 SQLITE = "sqlite:///"
 ANY_ADDRESS = ("0.0.0.0", "::", "")
-
-
-@dataclass(frozen=True, slots=True)
-class LocalNode:
-    """A node that the `process` launcher should start: its id, its profile, its port."""
-
-    id: str
-    profile: str
-    port: int
 
 
 class ManagerSettings(SharedSettings):
@@ -132,7 +125,7 @@ class ManagerSettings(SharedSettings):
         return self.store_url or f"{SQLITE}{self.data_dir.absolute()}/agentdock.db"
 
     @property
-    def nodes(self) -> tuple[LocalNode, ...]:
+    def nodes(self) -> tuple[NodeSpec, ...]:
         """The nodes that the `process` launcher should start."""
         return parse_local_nodes(self.local_nodes)
 
@@ -169,7 +162,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def parse_local_nodes(text: str) -> tuple[LocalNode, ...]:
+def parse_local_nodes(text: str) -> tuple[NodeSpec, ...]:
     """Read `profile:port, ...`.
 
     A node is named after its profile, and its port as well if several share the profile.
@@ -186,7 +179,16 @@ def parse_local_nodes(text: str) -> tuple[LocalNode, ...]:
     if len({port for _, _, port in pairs}) != len(pairs):
         raise ValueError("two nodes have the same port")
     stems = [stem for stem, _, _ in pairs]
-    return tuple(
-        LocalNode(stem if stems.count(stem) == 1 else f"{stem}-{port}", profile, port)
+    nodes = tuple(
+        NodeSpec(stem if stems.count(stem) == 1 else f"{stem}-{port}", profile, port)
         for stem, profile, port in pairs
     )
+    for node in nodes:
+        if not re.fullmatch(NODE_ID, node.id):
+            raise ValueError(
+                f"{node.profile!r} would name its node {node.id!r}; rename the file: at most 63 "
+                "letters, digits, - and _"
+            )
+    if len({node.id for node in nodes}) != len(nodes):
+        raise ValueError("two nodes would have the same name; rename one profile")
+    return nodes

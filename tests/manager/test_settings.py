@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from manager.settings import LocalNode, ManagerSettings, is_loopback
+from manager.launchers.base import NodeSpec
+from manager.settings import ManagerSettings, is_loopback
 from wire.settings import SettingsError, load
 
 KEYS = "alice:agent:alice-key-0123456789"
@@ -20,8 +21,8 @@ def test_the_defaults_serve_this_machine_without_a_key() -> None:
     assert settings.anonymous
     assert settings.store.endswith("/data/agentdock.db")
     assert settings.nodes == (
-        LocalNode("explore", "explore", 8014),
-        LocalNode("full", "full", 8004),
+        NodeSpec("explore", "explore", 8014),
+        NodeSpec("full", "full", 8004),
     )
 
 
@@ -48,6 +49,9 @@ def test_other_machines_are_served_only_with_keys(host: str) -> None:
         ("LOCAL_NODES", "explore"),
         ("LOCAL_NODES", "explore:x"),
         ("LOCAL_NODES", "explore:8014,full:8014"),
+        ("LOCAL_NODES", "./my.tools.toml:8014"),
+        ("LOCAL_NODES", f"/p/{'long' * 16}.toml:8014"),
+        ("LOCAL_NODES", "explore:1,explore:2,/p/explore-1.toml:3"),
         ("RECORD_DAYS", "0"),
         ("API_KEYS", "alice"),
         ("ALLOW_ANONYMOUS", "perhaps"),
