@@ -52,7 +52,8 @@ class NodeSettings(SharedSettings):
     expandable_vars: str = Field(
         "", description="Names, with commas, that entries sent over the API may refer to."
     )
-    report_every_s: float = Field(1.0, gt=0, le=60, description="Time between two reports.")
+    # A manager takes a node that was silent for 30 s for lost, whatever its probes say.
+    report_every_s: float = Field(1.0, gt=0, le=5, description="Time between two reports.")
     drain_s: float = Field(20.0, ge=0, description="Time that running calls get when it ends.")
     stop_grace_s: float = Field(3.0, gt=0, description="Time for each step of ending a process.")
     start_timeout_s: float = Field(30.0, gt=0, description="Time for a tool server to get ready.")

@@ -61,6 +61,7 @@ def test_loopback_is_told_from_the_rest(tmp_path: Path, host: str, loopback: boo
         ("AGENTDOCK_NODE_ID", "a b"),
         ("AGENTDOCK_NODE_MANAGER_URL", "manager:8080"),
         ("AGENTDOCK_NODE_RESTART_GIVE_UP", "0"),
+        ("AGENTDOCK_NODE_REPORT_EVERY_S", "31"),
         ("AGENTDOCK_NODE_PROFIL", "full"),
     ],
 )
