@@ -91,8 +91,13 @@ def _nodes(parts: Parts) -> APIRouter:
     @router.delete(
         "/{node_id}", dependencies=[PEER_OR_ADMIN], status_code=204, summary="A node leaves"
     )
-    async def leave(node_id: Annotated[str, Path(examples=["explore"])]) -> None:
+    async def leave(
+        node_id: Annotated[str, Path(examples=["explore"])],
+        boot: Annotated[str | None, Query(description="Only this process of the node.")] = None,
+    ) -> None:
         """Forget a node; it gets no more calls."""
+        if boot is not None and _another_runs(parts.registry, node_id, boot):
+            return
         parts.registry.forget(node_id)
         parts.link.drop(node_id)
         await parts.store.forget_node(node_id)
@@ -104,6 +109,11 @@ def _nodes(parts: Parts) -> APIRouter:
         return NodeList(nodes=views, troubles=parts.fleet.troubles())
 
     return router
+
+
+def _another_runs(registry: Registry, node_id: str, boot: str) -> bool:
+    """Whether a node is known by another process than the one that leaves."""
+    return any(node.id == node_id and node.report.boot != boot for node in registry.nodes())
 
 
 def _check_url(url: str) -> None:

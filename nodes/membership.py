@@ -78,8 +78,10 @@ class Membership:
         if self._trouble is not None:
             return
         with suppress(httpx.HTTPError):
-            url = f"{self._manager_url}/v1/nodes/{self._report().id}"
-            await client.delete(url, timeout=LEAVE_TIMEOUT_S)
+            report = self._report()
+            url = f"{self._manager_url}/v1/nodes/{report.id}"
+            # Said late, it must not make the manager forget the process that came after this one.
+            await client.delete(url, params={"boot": report.boot}, timeout=LEAVE_TIMEOUT_S)
             log.info("left manager %s", self._manager_url)
 
     def _note(self, trouble: str | None) -> None:

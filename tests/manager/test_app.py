@@ -136,6 +136,18 @@ async def test_a_node_that_leaves_is_forgotten(manager: Manager, store: SqliteSt
     assert (await manager.client.delete("/v1/nodes/one", headers=PEER)).status_code == 404
 
 
+async def test_a_process_that_leaves_late_does_not_take_its_successor_along(
+    manager: Manager,
+) -> None:
+    await manager.join(ScriptedNode(port=1), boot="second")
+    late = await manager.client.delete("/v1/nodes/one?boot=first", headers=PEER)
+    assert late.status_code == 204
+    assert len((await manager.get("/v1/nodes")).json()["nodes"]) == 1
+    own = await manager.client.delete("/v1/nodes/one?boot=second", headers=PEER)
+    assert own.status_code == 204
+    assert (await manager.get("/v1/nodes")).json()["nodes"] == []
+
+
 FAULTY_REPORTS: list[dict[str, Any]] = [
     {"id": "two"},
     {"url": "one:8014"},

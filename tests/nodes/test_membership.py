@@ -43,7 +43,8 @@ class Manager:
             await send({"type": "lifespan.shutdown.complete"})
             return
         body = await read_body(receive, 1_000_000)
-        self.requests.append((scope["method"], scope["path"], body))
+        target = scope["path"] + "?" * bool(scope["query_string"]) + scope["query_string"].decode()
+        self.requests.append((scope["method"], target, body))
         self.tokens.add(dict(scope["headers"])[b"authorization"])
         await send_json(send, self.status, b'{"report_every_s": 1.0}')
 
@@ -68,7 +69,7 @@ async def test_a_node_reports_itself_and_leaves_at_the_end() -> None:
             await eventually(lambda: manager.reports)
         assert [(method, path) for method, path, _ in manager.requests] == [
             ("PUT", "/v1/nodes/node-1/report"),
-            ("DELETE", "/v1/nodes/node-1"),
+            ("DELETE", "/v1/nodes/node-1?boot=b"),
         ]
     assert NodeReport.model_validate(json.loads(manager.reports[0])) == NODE
     assert manager.tokens == {f"Bearer {SECRET}".encode()}
