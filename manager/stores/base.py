@@ -77,7 +77,7 @@ class Store(Protocol):
         ...
 
     async def nodes(self) -> list[StoredNode]:
-        """Return the kept nodes by id."""
+        """Return the kept nodes by id; one that cannot be read any more is passed over."""
         ...
 
     async def forget_node(self, node_id: str) -> None:
@@ -89,7 +89,7 @@ class Store(Protocol):
         ...
 
     async def tools(self) -> list[StoredTool]:
-        """Return all tools ever saved, by server and name."""
+        """Return all tools ever saved, by server and name; unreadable ones are passed over."""
         ...
 
     async def add_calls(self, calls: Sequence[CallRecord]) -> None:

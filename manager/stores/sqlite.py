@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +24,7 @@ from wire.errors import StoreUnavailable
 from wire.models import NodeReport, ToolInfo
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 MEMORY = ":memory:"
 SCHEMA = (
@@ -91,8 +93,8 @@ class SqliteStore:
 
     async def nodes(self) -> list[StoredNode]:
         """See `Store`."""
-        rows = await self._read("SELECT report, seen_at FROM nodes ORDER BY id")
-        return [StoredNode(NodeReport.model_validate_json(r), seen_at) for r, seen_at in rows]
+        rows = await self._read("SELECT id, report, seen_at FROM nodes ORDER BY id")
+        return _readable(rows, lambda r, seen: StoredNode(NodeReport.model_validate_json(r), seen))
 
     async def forget_node(self, node_id: str) -> None:
         """See `Store`."""
@@ -106,9 +108,9 @@ class SqliteStore:
     async def tools(self) -> list[StoredTool]:
         """See `Store`."""
         rows = await self._read(
-            "SELECT tool, first_seen, last_seen FROM tools ORDER BY server, name"
+            "SELECT name, tool, first_seen, last_seen FROM tools ORDER BY server, name"
         )
-        return [StoredTool(ToolInfo.model_validate_json(t), first, last) for t, first, last in rows]
+        return _readable(rows, lambda t, *seen: StoredTool(ToolInfo.model_validate_json(t), *seen))
 
     async def add_calls(self, calls: Sequence[CallRecord]) -> None:
         """See `Store`."""
@@ -212,6 +214,20 @@ def _upgrade(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError("it was written by a newer version of AgentDock")
     for number, script in enumerate(SCHEMA[version:], start=version + 1):
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def _readable(rows: Iterable[tuple[Any, ...]], read: Callable[..., T]) -> list[T]:
+    """Read rows, whose first column names them; one that another version wrote is passed over."""
+    found = []
+    for name, *columns in rows:
+        try:
+            found.append(read(*columns))
+        except ValueError as error:
+            reason = str(error).partition("\n")[0]
+            log.warning(
+                "%r in the store cannot be read, so it waits for a report: %s", name, reason
+            )
+    return found
 
 
 def _call_row(call: CallRecord) -> tuple[object, ...]:

@@ -208,6 +208,23 @@ class TestSqliteFile:
         with pytest.raises(StoreUnavailable, match="newer version"):
             await SqliteStore(path).open()
 
+    async def test_rows_that_another_version_wrote_are_passed_over_and_named(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = str(tmp_path / "store.db")
+        store = SqliteStore(path)
+        await store.open()
+        for name in ("one", "two"):
+            await store.save_node(ScriptedNode(name).report(), 1.0)
+            await store.save_tools([tool(name)], 1.0)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("""UPDATE nodes SET report = '{"id": "one"}' WHERE id = 'one'""")
+            connection.execute("UPDATE tools SET tool = 'nothing' WHERE name = 'one'")
+        assert [entry.report.id for entry in await store.nodes()] == ["two"]
+        assert [entry.tool.name for entry in await store.tools()] == ["two"]
+        assert caplog.text.count("'one' in the store cannot be read") == 2
+        await store.close()
+
     async def test_a_file_that_was_removed_is_noticed(self, tmp_path: Path) -> None:
         store = SqliteStore(str(tmp_path / "store.db"))
         await store.open()
