@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from manager.stores.base import CallRecord, Store
@@ -52,6 +52,7 @@ class Recorder:
         self._body_bytes = 0
         self._swept_at = 0.0
         self._away = False
+        self._flushing = asyncio.Lock()
         self.dropped = 0
 
     @property
@@ -64,20 +65,24 @@ class Recorder:
         if len(self._waiting) >= self._max_records:
             self.dropped += 1
             return
-        if record.arguments is not None:
-            self._body_bytes += record.request_bytes + record.result_bytes
-            if self._body_bytes > self._max_body_bytes:
-                record.arguments = record.result = None
+        self._body_bytes += _body_bytes(record)
+        if self._body_bytes > self._max_body_bytes:
+            self._drop_body(record)
         self._waiting.append(record)
 
     async def flush(self) -> None:
         """Write what waits; what the store does not take keeps waiting."""
+        # One at a time: two would write the same batch and each take it off what waits.
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         try:
             while self._waiting:
                 batch = self._waiting[:BATCH]
-                await self._store.add_calls(batch)
+                await self._write(batch)
                 del self._waiting[: len(batch)]
-            self._body_bytes = 0
+                self._body_bytes -= sum(map(_body_bytes, batch))
             await self._sweep()
         except StoreUnavailable as error:
             if not self._away:
@@ -87,6 +92,30 @@ class Recorder:
         if self._away:
             log.info("the store is back; %d call records were dropped meanwhile", self.dropped)
         self._away = False
+
+    async def _write(self, batch: Sequence[CallRecord]) -> None:
+        """Write records; one that cannot be written goes without its body, or not at all.
+
+        Looked for by halves, so that the one never keeps the others waiting.
+        """
+        try:
+            await self._store.add_calls(batch)
+        except (TypeError, ValueError, OverflowError) as error:
+            half = len(batch) // 2
+            if half:
+                await self._write(batch[:half])
+                await self._write(batch[half:])
+            elif batch[0].arguments is not None:
+                log.warning("the record of call %s goes without its body: %s", batch[0].id, error)
+                self._drop_body(batch[0])
+                await self._write(batch)
+            else:
+                log.error("the record of call %s cannot be written: %s", batch[0].id, error)
+                self.dropped += 1
+
+    def _drop_body(self, record: CallRecord) -> None:
+        self._body_bytes -= _body_bytes(record)
+        record.arguments = record.result = None
 
     async def _sweep(self) -> None:
         now = self._clock()
@@ -112,3 +141,7 @@ class Recorder:
                 await self.flush()
             except Exception:
                 log.exception("writing call records failed; they are tried again")
+
+
+def _body_bytes(record: CallRecord) -> int:
+    return 0 if record.arguments is None else record.request_bytes + record.result_bytes

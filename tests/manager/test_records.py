@@ -92,6 +92,69 @@ async def test_bodies_beyond_the_bound_are_left_out(store: SqliteStore) -> None:
     assert kept == {"c0": {"a": 1}, "c1": {"a": 1}, "c2": None}
 
 
+async def test_bodies_are_counted_as_long_as_they_wait() -> None:
+    store = HesitantStore(":memory:")
+    await store.open()
+    recorder = Recorder(store, max_body_bytes=100, clock=lambda: 1.0)
+    recorder.add(record(0, arguments={"a": 1}, request_bytes=80))
+    writing = asyncio.ensure_future(recorder.flush())
+    await asyncio.wait_for(store.asked.wait(), 5)
+    recorder.add(record(1, arguments={"a": 1}, request_bytes=80))
+    store.go_on.set()
+    await asyncio.wait_for(writing, 5)
+    recorder.add(record(2, arguments={"a": 1}, request_bytes=80))
+    await recorder.flush()
+    kept = {call.id: call.arguments for call in await store.calls(10)}
+    assert kept == {"c0": {"a": 1}, "c1": None, "c2": {"a": 1}}
+    await store.close()
+
+
+class HesitantStore(SqliteStore):
+    """Says when it is asked to write, and does so when it may."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.asked = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def add_calls(self, calls: Sequence[CallRecord]) -> None:
+        self.asked.set()
+        await self.go_on.wait()
+        await super().add_calls(calls)
+
+
+async def test_writing_twice_at_once_loses_no_record() -> None:
+    store = HesitantStore(":memory:")
+    await store.open()
+    recorder = Recorder(store, clock=lambda: 1.0)
+    recorder.add(record(1))
+    both = asyncio.gather(recorder.flush(), recorder.flush())
+    await asyncio.wait_for(store.asked.wait(), 5)
+    recorder.add(record(2))
+    store.go_on.set()
+    await asyncio.wait_for(both, 5)
+    await recorder.flush()
+    assert {call.id for call in await store.calls(10)} == {"c1", "c2"}
+    await store.close()
+
+
+async def test_a_record_that_cannot_be_written_keeps_no_other_waiting(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    await store.open()
+    recorder = Recorder(store, max_body_bytes=100, clock=lambda: 1.0)
+    for number in range(9):
+        recorder.add(record(number, arguments={"a": 2**64 if number == 4 else 1}, request_bytes=9))
+    unwritable = record(9)
+    unwritable.tool = "\ud800"
+    recorder.add(unwritable)
+    await recorder.flush()
+    kept = {call.id: call.arguments for call in await store.calls(20)}
+    assert kept == {f"c{number}": None if number == 4 else {"a": 1} for number in range(9)}
+    assert (recorder.waiting, recorder.dropped) == (0, 1)
+    assert ["c4" in text for text in caplog.messages] == [True, False]
+
+
 async def test_records_are_swept_when_they_are_old(store: SqliteStore) -> None:
     await store.open()
     now = 100 * DAY_S
