@@ -180,6 +180,7 @@ class CallService:
                 raise failure or _no_candidate(info, handle_node)
             record.node = node.id
             node.in_flight += 1
+            node.peak = max(node.peak, node.in_flight)
             try:
                 return await self._link.post(node, info.server, params, call_id, timeout_s)
             except NotAccepted as error:

@@ -173,7 +173,7 @@ class NodeLink:
         connection = pool.take()
         if connection is None:
             started = time.monotonic()
-            connection = await self._connect(node, pool, min(timeout_s, self._connect_s))
+            connection = await self._connect(node, pool, timeout_s)
             timeout_s -= time.monotonic() - started
         head = pool.heads.get(server) or pool.link_head(server)
         request = b"%b%b\r\n%b: %.3f\r\ncontent-length: %d\r\n\r\n%b" % (
@@ -199,7 +199,7 @@ class NodeLink:
             NotAccepted, NodeLost, CallTimedOut, PlatformError: as `post` does.
         """
         pool = self._pool(node)
-        connection = pool.take() or await self._connect(node, pool, min(timeout_s, self._connect_s))
+        connection = pool.take() or await self._connect(node, pool, timeout_s)
         request = pool.head("POST", path) + b"content-length: 2\r\n\r\n{}"
         body = await _exchange(pool, connection, request, timeout_s)
         if connection.status >= 300:
@@ -238,15 +238,19 @@ class NodeLink:
 
     async def _connect(self, node: Target, pool: _Pool, timeout_s: float) -> Connection:
         loop = asyncio.get_running_loop()
+        limit_s = min(timeout_s, self._connect_s)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(limit_s):
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop, node.id, self._max_reply),
                     *pool.address,
                     ssl=True if pool.tls else None,
                 )
         except TimeoutError:
-            raise NotAccepted(f"{node.id} did not accept a connection in {timeout_s:g} s") from None
+            if timeout_s < self._connect_s:
+                # Whoever gives so little time learns nothing about the node by it.
+                raise CallTimedOut(f"No connection to {node.id} within {timeout_s:g} s.") from None
+            raise NotAccepted(f"{node.id} did not accept a connection in {limit_s:g} s") from None
         except OSError as error:
             raise NotAccepted(f"{node.id}: {error.strerror or error}") from None
         if pool.closed:

@@ -21,13 +21,15 @@ class NodeRecord:
 
     `state` is the node's word unless the manager judged it lost; `seen` is the clock's reading when
     the node last gave a sign of life, `reported` when it last reported. `suspect` means that a call
-    to it failed and that it was not looked at since. `in_flight` counts the calls of this manager.
+    to it failed and that it was not looked at since. `in_flight` counts the calls of this manager,
+    `peak` the most of them at a time since the last report.
     """
 
     __slots__ = (
         "elsewhere",
         "id",
         "in_flight",
+        "peak",
         "report",
         "reported",
         "saved",
@@ -47,6 +49,7 @@ class NodeRecord:
         self.suspect = False
         self.saved: tuple[str, ...] | None = None
         self.in_flight = 0
+        self.peak = 0
         self.elsewhere = 0
 
     def load(self) -> int:
@@ -95,7 +98,9 @@ class Registry:
             changed = node.state is NodeState.LOST or not report.revision
             self._replace(node, report, now)
             changed = changed or node.key() != before
-        node.elsewhere = max(0, report.in_flight - node.in_flight)
+        # The node counted a moment ago: calls of ours that ended since are nobody else's.
+        node.elsewhere = max(0, report.in_flight - max(node.peak, node.in_flight))
+        node.peak = node.in_flight
         if changed:
             self._rebuild()
         return node

@@ -23,6 +23,7 @@ from wire.errors import (
     ServerError,
     ServerUnavailable,
     ToolNotFound,
+    Unauthorized,
 )
 from wire.models import NodeState, Owner, ServerState
 
@@ -118,11 +119,14 @@ async def test_bad_arguments_and_unknown_tools_reach_no_node(
         await calls.call("nothing")
     with pytest.raises(BadRequest):
         await calls.call(timeout_s=0.0)
+    with pytest.raises(BadArguments, match="64-bit"):
+        await calls.call(arguments={"n": 2**64})
     assert node.connections == 0
     assert [record.outcome for record in calls.records] == [
         "bad_arguments",
         "tool_not_found",
         "bad_request",
+        "bad_arguments",
     ]
 
 
@@ -133,12 +137,8 @@ FAULTS: dict[str, tuple[Any, Any, Any, bool]] = {
     "closes without a word": (scripted_node.break_off, NodeLost, "two", True),
     "breaks off in the answer": (scripted_node.half_an_answer, NodeLost, "two", True),
     "answers rubbish": (scripted_node.rubbish, NodeLost, "two", True),
-    "does not know the manager": (
-        refuse_with(PlatformError("?")),
-        PlatformError,
-        PlatformError,
-        False,
-    ),
+    "does not know the manager": (refuse_with(Unauthorized("who?")), "two", "two", True),
+    "fails inside": (refuse_with(PlatformError("?")), PlatformError, PlatformError, False),
     "server not running": (refuse_with(ServerUnavailable("off")), "two", "two", False),
     "too busy": (refuse_with(Overloaded("busy")), "two", "two", False),
     "server crashed": (refuse_with(ServerCrashed("died")), ServerCrashed, ServerCrashed, False),
@@ -217,6 +217,37 @@ async def test_the_deadline_spans_all_nodes_that_are_tried(
         calls.know(await start_node(id=name, behaviour=refuse_late))
     with pytest.raises(CallTimedOut):
         await calls.call(timeout_s=0.1)
+
+
+async def test_a_node_is_not_suspected_for_the_little_time_that_a_caller_gave(
+    calls: Calls, start_node: StartNode
+) -> None:
+    for name in ("one", "two"):
+        calls.know(await start_node(id=name))
+    with pytest.raises(CallTimedOut):
+        await calls.call(timeout_s=1e-6)
+    assert calls.suspects == []
+
+
+async def test_calls_that_ended_while_a_report_travelled_are_not_taken_for_others(
+    calls: Calls, start_node: StartNode
+) -> None:
+    answer_all = asyncio.Event()
+
+    async def wait(exchange: Exchange) -> None:
+        await answer_all.wait()
+        await scripted_node.answer(exchange)
+
+    node = await start_node(behaviour=wait)
+    calls.know(node)
+    running = [asyncio.ensure_future(calls.call()) for _ in range(3)]
+    await node.until(lambda it: len(it.calls) == 3)
+    report = node.report(in_flight=4)
+    answer_all.set()
+    await asyncio.gather(*running)
+    assert calls.registry.apply(report).load() == 1
+    calls.know(node, in_flight=4)
+    assert calls.registry.nodes()[0].load() == 4
 
 
 async def test_a_hanging_tool_times_out_for_the_caller_and_the_node_is_told(
