@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from manager.launchers.base import LaunchedNode, Launcher, LaunchFailed, NodeSpec
 from manager.node_link import NodeLink
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 PROBE_S = 1.0
 SILENT_S = 30.0
 FORGET_S = 86_400.0
+
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class FleetPolicy:
     restart_reset_s: float = 60.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Local:
     """One wanted node: what was launched for it, and when the next try is due."""
 
@@ -57,6 +61,9 @@ class _Local:
 
 class Fleet:
     """Keeps the registry true and the wanted nodes running.
+
+    Probes, launches and writes to the store are tasks of their own: whoever takes long over one
+    keeps no other node from being judged.
 
     Args:
         registry: What is known of nodes.
@@ -84,10 +91,12 @@ class Fleet:
         self._clock = clock
         self._locals = {spec.id: _Local(spec) for spec in launcher.wanted()}
         self._wake = asyncio.Event()
+        self._tasks: dict[object, asyncio.Task[None]] = {}
+        self._one_write = asyncio.Lock()
 
     def suspect(self, node: NodeRecord) -> None:
         """Have a look at a node at once: a call to it failed."""
-        if node.state is not NodeState.LOST:
+        if node.state is not NodeState.LOST and not node.suspect:
             self._registry.suspect(node, True)
             self._wake.set()
 
@@ -99,15 +108,35 @@ class Fleet:
         """Return what is wrong with wanted nodes, by node id."""
         return {i: local.trouble for i, local in self._locals.items() if local.trouble}
 
-    async def reconcile(self) -> None:
-        """Compare what should be with what is, once, and act on it."""
+    def reconcile(self) -> None:
+        """Compare what should be with what is, once, and begin to act on it."""
         now = self._clock()
-        looks = [self._look(node) for node in self._registry.nodes() if self._doubtful(node, now)]
-        await asyncio.gather(*looks, *(self._keep(local) for local in self._locals.values()))
         for node in self._registry.nodes():
-            if node.state is NodeState.LOST and now - node.seen > self._policy.forget_s:
+            if self._doubtful(node, now):
+                self._begin(node, partial(self._look, node))
+            elif node.state is NodeState.LOST and now - node.seen > self._policy.forget_s:
                 self._registry.forget(node.id)
-                await self._saved(self._store.forget_node(node.id))
+                self._save(partial(self._store.forget_node, node.id))
+        for local in self._locals.values():
+            self._begin(local, partial(self._keep, local))
+
+    async def settled(self) -> None:
+        """Wait until all that was begun is done."""
+        while self._tasks:
+            await asyncio.wait(self._tasks.values())
+
+    def _begin(self, subject: object, work: Work) -> None:
+        """Do something about a subject in a task, unless something is being done about it."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            del self._tasks[subject]
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                log.error("the fleet failed at something; it is tried again", exc_info=error)
+
+        if subject not in self._tasks:
+            task = self._tasks[subject] = asyncio.create_task(work(), name="fleet")
+            task.add_done_callback(ended)
 
     def _doubtful(self, node: NodeRecord, now: float) -> bool:
         silent = now - node.seen > self._policy.lost_after_s
@@ -148,12 +177,12 @@ class Fleet:
         if now < local.due:
             return
         try:
-            local.node = await self._launcher.launch(local.spec)
+            node = local.node = await self._launcher.launch(local.spec)
         except LaunchFailed as error:
             self._count_end(local, str(error), now)
             return
         local.started = now
-        await self._saved(self._store.save_launched(local.node))
+        self._save(partial(self._store.save_launched, node))
 
     def _count_end(self, local: _Local, end: str, now: float) -> None:
         policy = self._policy
@@ -179,7 +208,7 @@ class Fleet:
                 local.node = node
                 local.started = self._clock()
             else:
-                await self._saved(self._store.forget_launched(node.id))
+                self._save(partial(self._store.forget_launched, node.id))
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -189,15 +218,17 @@ class Fleet:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            tasks = [task, *self._tasks.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._launcher.close()
 
     async def _run(self) -> None:
         while True:
             self._wake.clear()
             try:
-                await self.reconcile()
+                self.reconcile()
             except Exception:
                 log.exception("the fleet could not be reconciled; it is tried again")
             try:
@@ -206,9 +237,14 @@ class Fleet:
             except TimeoutError:
                 continue
 
-    async def _saved(self, work: Awaitable[None]) -> None:
-        """Await a write that may fail: it is made again when it matters."""
-        try:
-            await work
-        except StoreUnavailable as error:
-            log.warning("the fleet's records are behind: %s", error.detail)
+    def _save(self, write: Work) -> None:
+        """Begin a write, in its turn. It may fail: it is made again when it matters."""
+
+        async def in_turn() -> None:
+            try:
+                async with self._one_write:
+                    await write()
+            except StoreUnavailable as error:
+                log.warning("the fleet's records are behind: %s", error.detail)
+
+        self._begin(in_turn, in_turn)

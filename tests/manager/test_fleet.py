@@ -9,7 +9,7 @@ from manager.fleet import Fleet, FleetPolicy
 from manager.launchers.base import LaunchedNode, LaunchFailed, NodeSpec
 from manager.launchers.external import ExternalLauncher
 from manager.node_link import NodeLink
-from manager.registry import Registry
+from manager.registry import NodeRecord, Registry
 from manager.stores.sqlite import SqliteStore
 from tests.fakes import scripted_node
 from tests.fakes.scripted_node import ScriptedNode
@@ -36,6 +36,7 @@ class ScriptedLauncher(ExternalLauncher):
     def __init__(self, *wanted: str) -> None:
         self.specs = [NodeSpec(name, "test", 1) for name in wanted]
         self.launches: list[str] = []
+        self.launched = asyncio.Event()
         self.fails = False
         self.end: str | None = None
         self.outlive = False
@@ -45,6 +46,7 @@ class ScriptedLauncher(ExternalLauncher):
 
     async def launch(self, spec: NodeSpec) -> LaunchedNode:
         self.launches.append(spec.id)
+        self.launched.set()
         if self.fails:
             raise LaunchFailed("no more processes")
         self.end = None
@@ -76,7 +78,8 @@ class Setting:
         """Let time pass, then reconcile once."""
         self.clock.now += seconds
         async with asyncio.timeout(5):
-            await self.fleet.reconcile()
+            self.fleet.reconcile()
+            await self.fleet.settled()
 
     def state(self, node: ScriptedNode) -> NodeState:
         return next(n.state for n in self.registry.nodes() if n.id == node.id)
@@ -176,13 +179,66 @@ async def test_a_suspect_is_looked_at_at_once_while_the_fleet_runs(
     fleet = Fleet(registry, link, ExternalLauncher(), store, FleetPolicy(tick_s=60.0))
     node = await start_node()
     record = registry.apply(node.report())
-    lost = asyncio.Event()
     await node.stop()
     async with fleet.run():
         await asyncio.sleep(0)  # the first round
-        registry.watch(lambda: lost.set() if record.state is NodeState.LOST else None)
-        fleet.suspect(record)
-        await asyncio.wait_for(lost.wait(), 5)
+        await judged_lost(registry, fleet, record)
+
+
+async def test_a_node_that_hangs_keeps_no_other_from_being_judged(
+    link: NodeLink, store: SqliteStore, start_node: StartNode
+) -> None:
+    registry = Registry()
+    policy = FleetPolicy(tick_s=60.0, probe_s=60.0)
+    fleet = Fleet(registry, link, ExternalLauncher(), store, policy)
+    hanging = await start_node(id="hanging", alive=scripted_node.hang)
+    dead = await start_node(id="dead")
+    records = [registry.apply(node.report()) for node in (hanging, dead)]
+    await dead.stop()
+    async with fleet.run():
+        fleet.suspect(records[0])
+        await hanging.until(lambda node: len(node.others) == 1)
+        await judged_lost(registry, fleet, records[1])
+    assert records[0].state is NodeState.READY
+
+
+async def judged_lost(registry: Registry, fleet: Fleet, node: NodeRecord) -> None:
+    """Suspect a node, and wait until it is judged lost."""
+    lost = asyncio.Event()
+    registry.watch(lambda: lost.set() if node.state is NodeState.LOST else None)
+    fleet.suspect(node)
+    await asyncio.wait_for(lost.wait(), 5)
+
+
+class HangingStore(SqliteStore):
+    """Never comes back from a write."""
+
+    def __init__(self) -> None:
+        super().__init__(":memory:")
+        self.writing = asyncio.Event()
+
+    async def save_launched(self, node: LaunchedNode) -> None:
+        self.writing.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_store_that_hangs_keeps_no_node_from_being_judged_or_started_again(
+    link: NodeLink, start_node: StartNode
+) -> None:
+    registry, store, launcher = Registry(), HangingStore(), ScriptedLauncher("one")
+    await store.open()
+    policy = FleetPolicy(tick_s=0.01, restart_base_s=0.0)
+    fleet = Fleet(registry, link, launcher, store, policy)
+    dead = await start_node(id="dead")
+    record = registry.apply(dead.report())
+    await dead.stop()
+    async with fleet.run():
+        await asyncio.wait_for(store.writing.wait(), 5)
+        await judged_lost(registry, fleet, record)
+        launcher.end = "it ended"
+        launcher.launched.clear()
+        await asyncio.wait_for(launcher.launched.wait(), 5)
+    await store.close()
 
 
 async def test_a_node_that_reports_during_its_probe_is_not_lost(

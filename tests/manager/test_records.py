@@ -92,6 +92,20 @@ async def test_bodies_beyond_the_bound_are_left_out(store: SqliteStore) -> None:
     assert kept == {"c0": {"a": 1}, "c1": {"a": 1}, "c2": None}
 
 
+class HesitantStore(SqliteStore):
+    """Says when it is asked to write, and does so when it may."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.asked = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def add_calls(self, calls: Sequence[CallRecord]) -> None:
+        self.asked.set()
+        await self.go_on.wait()
+        await super().add_calls(calls)
+
+
 async def test_bodies_are_counted_as_long_as_they_wait() -> None:
     store = HesitantStore(":memory:")
     await store.open()
@@ -107,20 +121,6 @@ async def test_bodies_are_counted_as_long_as_they_wait() -> None:
     kept = {call.id: call.arguments for call in await store.calls(10)}
     assert kept == {"c0": {"a": 1}, "c1": None, "c2": {"a": 1}}
     await store.close()
-
-
-class HesitantStore(SqliteStore):
-    """Says when it is asked to write, and does so when it may."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.asked = asyncio.Event()
-        self.go_on = asyncio.Event()
-
-    async def add_calls(self, calls: Sequence[CallRecord]) -> None:
-        self.asked.set()
-        await self.go_on.wait()
-        await super().add_calls(calls)
 
 
 async def test_writing_twice_at_once_loses_no_record() -> None:
