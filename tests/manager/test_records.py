@@ -92,35 +92,28 @@ async def test_bodies_beyond_the_bound_are_left_out(store: SqliteStore) -> None:
     assert kept == {"c0": {"a": 1}, "c1": {"a": 1}, "c2": None}
 
 
+async def test_a_body_takes_room_only_while_it_waits(store: SqliteStore) -> None:
+    recorder = Recorder(store, max_body_bytes=100, clock=lambda: 1.0)
+    for number, size in enumerate((80, 80, 20)):
+        recorder.add(record(number, arguments={"a": 1}, request_bytes=size))
+    await store.open()
+    await recorder.flush()
+    recorder.add(record(3, arguments={"a": 1}, request_bytes=100))
+    await recorder.flush()
+    kept = {call.id: call.arguments for call in await store.calls(10)}
+    assert kept == {"c0": {"a": 1}, "c1": None, "c2": {"a": 1}, "c3": {"a": 1}}
+
+
 class HesitantStore(SqliteStore):
-    """Says when it is asked to write, and does so when it may."""
+    """Writes as often as it is let."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self.asked = asyncio.Event()
-        self.go_on = asyncio.Event()
+        self.may_write = asyncio.Semaphore(0)
 
     async def add_calls(self, calls: Sequence[CallRecord]) -> None:
-        self.asked.set()
-        await self.go_on.wait()
+        await self.may_write.acquire()
         await super().add_calls(calls)
-
-
-async def test_bodies_are_counted_as_long_as_they_wait() -> None:
-    store = HesitantStore(":memory:")
-    await store.open()
-    recorder = Recorder(store, max_body_bytes=100, clock=lambda: 1.0)
-    recorder.add(record(0, arguments={"a": 1}, request_bytes=80))
-    writing = asyncio.ensure_future(recorder.flush())
-    await asyncio.wait_for(store.asked.wait(), 5)
-    recorder.add(record(1, arguments={"a": 1}, request_bytes=80))
-    store.go_on.set()
-    await asyncio.wait_for(writing, 5)
-    recorder.add(record(2, arguments={"a": 1}, request_bytes=80))
-    await recorder.flush()
-    kept = {call.id: call.arguments for call in await store.calls(10)}
-    assert kept == {"c0": {"a": 1}, "c1": None, "c2": {"a": 1}}
-    await store.close()
 
 
 async def test_writing_twice_at_once_loses_no_record() -> None:
@@ -128,12 +121,14 @@ async def test_writing_twice_at_once_loses_no_record() -> None:
     await store.open()
     recorder = Recorder(store, clock=lambda: 1.0)
     recorder.add(record(1))
-    both = asyncio.gather(recorder.flush(), recorder.flush())
-    await asyncio.wait_for(store.asked.wait(), 5)
+    both = {asyncio.ensure_future(recorder.flush()) for _ in range(2)}
+    store.may_write.release()
+    await asyncio.wait(both, timeout=5, return_when=asyncio.FIRST_COMPLETED)
     recorder.add(record(2))
-    store.go_on.set()
-    await asyncio.wait_for(both, 5)
-    await recorder.flush()
+    for _ in range(3):
+        store.may_write.release()
+    await asyncio.wait(both, timeout=5)
+    await asyncio.wait_for(recorder.flush(), 5)
     assert {call.id for call in await store.calls(10)} == {"c1", "c2"}
     await store.close()
 
