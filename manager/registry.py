@@ -95,7 +95,7 @@ class Registry:
             changed = True
         else:
             before = node.key()
-            changed = node.state is NodeState.LOST or not report.revision
+            changed = node.state is not report.state or not report.revision
             self._replace(node, report, now)
             changed = changed or node.key() != before
         # The node counted a moment ago: calls of ours that ended since are nobody else's.
@@ -106,7 +106,7 @@ class Registry:
         return node
 
     def _replace(self, node: NodeRecord, report: NodeReport, now: float) -> None:
-        if node.state is NodeState.LOST:
+        if node.state in (NodeState.LOST, NodeState.JOINING):
             log.info("node %s is back", node.id)
         elif node.url != report.url:
             log.warning("node %s moved from %s to %s", node.id, node.url, report.url)
@@ -116,9 +116,13 @@ class Registry:
         node.seen = node.reported = now
 
     def remember(self, report: NodeReport) -> None:
-        """Take in a node known from an earlier time; it is lost until it reports."""
+        """Take in a node known from an earlier time. It is joining until it reports.
+
+        It is not lost: that would tell callers that its sandboxes are gone, a second before it is
+        back.
+        """
         if report.id not in self._nodes:
-            self._nodes[report.id] = NodeRecord(report, self._clock(), NodeState.LOST)
+            self._nodes[report.id] = NodeRecord(report, self._clock(), NodeState.JOINING)
             self._rebuild()
 
     def lose(self, node: NodeRecord) -> None:
@@ -221,12 +225,11 @@ class Registry:
             return NoNode(
                 f"No node takes calls to {server!r} now: {states}.", retry_after_s=RETRY_S
             )
-        reasons = [
-            f"on {n.id} it is {r.state}{f' ({r.error})' if r.error else ''}" for n, r in live
-        ]
+        reasons = [f"on {n.id} it is {r.state.replace('_', ' ')}" for n, r in live]
         waits = [r.retry_after_s or RETRY_S for _, r in live if r.state not in UNUSABLE]
         return ServerUnavailable(
-            f"The tool server {server!r} is not running: {'; '.join(reasons)}.",
+            f"The tool server {server!r} is not running: {'; '.join(reasons)}. "
+            "GET /v1/servers tells why.",
             retry_after_s=min(waits, default=None),
         )
 

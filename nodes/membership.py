@@ -49,12 +49,19 @@ class Membership:
             try:
                 while True:
                     self._changed.clear()
-                    await self._send(client)
+                    await self._tell(client)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(self._every_s):
                             await self._changed.wait()
             finally:
                 await self._leave(client)
+
+    async def _tell(self, client: httpx.AsyncClient) -> None:
+        """Report once. Whatever goes wrong, the next round tries again: we are still a member."""
+        try:
+            await self._send(client)
+        except Exception as error:
+            self._note(f"cannot be told of this node ({type(error).__name__}: {str(error)[:200]})")
 
     async def _send(self, client: httpx.AsyncClient) -> None:
         report = self._report()

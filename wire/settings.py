@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "AGENTDOCK_"
@@ -47,6 +47,13 @@ class SharedSettings(BaseSettings):
         validation_alias="AGENTDOCK_LOG_FORMAT",
         description="One line an event, as text or JSON.",
     )
+
+    @field_validator("secret")
+    @classmethod
+    def _travels_in_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().isascii():
+            raise ValueError("only ASCII characters can be sent in a header")
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -114,3 +114,27 @@ async def test_a_manager_that_is_not_there_is_tried_again(caplog: pytest.LogCapt
     async with member_of("http://127.0.0.1:1", 0.01):
         await eventually(lambda: "cannot be reached" in caplog.text)
     assert caplog.text.count("cannot be reached") == 1
+
+
+async def test_a_report_that_cannot_be_written_costs_one_round_only() -> None:
+    deep: list[object] = []
+    for _ in range(400):
+        deep = [deep]
+    broken = NODE.model_copy(update={"problems": deep})
+    reports = [broken, NODE]
+    manager = Manager()
+    async with serve(manager) as url:
+        told = Membership(url, SECRET, lambda: reports.pop(0) if reports[1:] else NODE, 0.02)
+        task = asyncio.create_task(told.run())
+        await eventually(lambda: manager.reports)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert [method for method, _, _ in manager.requests][-1] == "DELETE"
+
+
+async def test_a_manager_url_that_is_none_is_noted_and_tried_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with member_of("http://localhost:notaport", 0.02):
+        await eventually(lambda: "cannot be told" in caplog.text)
