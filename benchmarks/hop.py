@@ -1,7 +1,8 @@
 """What a call costs on its way: manager hop and node relay, beside a raw echo and a plain server.
 
-Run `make bench`, or `python -m benchmarks.hop [calls]`. Judge by CPU per call and by the ratios in
-one run: machines differ, and their other load comes and goes. Finishes in under two minutes.
+Run `make bench`, or `python -m benchmarks.hop [calls]`. Judge by CPU per call and by the ratios of
+the medians in one run, `/ echo` to the raw echo and `/ SDK` to the SDK's server: machines differ,
+and their other load comes and goes. Finishes in under two minutes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from benchmarks.load import Figures, Request, rss_mb, run
 
 CALLS = 8000
 KEY = secrets.token_hex(16)
+ECHO, SDK = "raw ASGI echo", "SDK server, /mcp"
+"""What the other ways are compared with."""
+
 AUTHORIZATION = f"Authorization: Bearer {KEY}\r\nX-Session-Id: rollout-1\r\n"
 TEXT = "x" * 40
 
@@ -153,10 +157,8 @@ def requests(ports: dict[str, int]) -> dict[str, Request]:
     through = orjson.dumps({**rpc, "params": {**rpc["params"], "name": "cheap__echo"}})  # type: ignore[dict-item]  # a dict by its literal
     manager, node = ports["manager"], ports["node"]
     return {
-        "raw ASGI echo": Request.post(ports["echo"], "/", v1, expect),
-        "SDK server, /mcp": Request.post(
-            ports["sdk"], "/mcp", orjson.dumps(rpc), expect, modern.format("echo")
-        ),
+        ECHO: Request.post(ports["echo"], "/", v1, expect),
+        SDK: Request.post(ports["sdk"], "/mcp", orjson.dumps(rpc), expect, modern.format("echo")),
         "node alone, /v1": Request.post(node, "/v1/tools/echo/call", v1, expect),
         "manager + node, /v1": Request.post(
             manager, "/v1/tools/echo/call", v1, expect, AUTHORIZATION
@@ -181,27 +183,34 @@ async def measure(calls: int) -> None:
         wait_for(f"http://127.0.0.1:{ports['echo']}/")
         wait_for(f"http://127.0.0.1:{ports['sdk']}/mcp")
         idle = rss_mb(manager)
-        direct = await stdio_p50(calls // 4)
+        direct = await stdio_p50(max(1, calls // 4))
         print(f"manager idle: {idle:.0f} MB; the tool over its own pipes: p50 {direct:.3f} ms\n")
-        pids = {"raw ASGI echo": [echo], "SDK server, /mcp": [sdk], "node alone, /v1": [node]}
+        pids = {ECHO: [echo], SDK: [sdk], "node alone, /v1": [node]}
         for callers in (1, 16):
-            print(f"### {callers} caller{'s' if callers > 1 else ''}\n")
-            print("| way | p50 ms | p99 ms | calls/s | CPU ms/call | p50 over the pipe's |")
-            print("|---|---|---|---|---|---|")
+            figures: dict[str, Figures] = {}
             for name, request in requests(ports).items():
                 count = calls // 4 if name[-4:] == "/mcp" else calls
-                figures = await run(request, callers, count, pids.get(name, [manager, node]))
-                print(row(name, figures, direct))
-            print()
+                figures[name] = await run(request, callers, count, pids.get(name, [manager, node]))
+            print(f"### {callers} caller{'s' if callers > 1 else ''}\n\n{table(figures)}\n")
 
 
-def row(name: str, figures: Figures, direct: float) -> str:
-    """Return one line of a table; two CPU figures are the manager's and the node's."""
-    cpu = " + ".join(f"{value:.3f}" for value in figures.cpu_ms)
-    return (
-        f"| {name} | {figures.p50_ms:.3f} | {figures.p99_ms:.2f} | {figures.calls_per_s:.0f} "
-        f"| {cpu} | {figures.p50_ms - direct:+.3f} |"
-    )
+def table(ways: dict[str, Figures]) -> str:
+    """Return the figures of one run as a table; two CPU figures are the manager's and the node's.
+
+    The last columns are a way's median as a multiple of the raw echo's and of the SDK server's.
+    """
+    lines = [
+        "| way | p50 ms | p99 ms | calls/s | CPU ms/call | / echo | / SDK |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, figures in ways.items():
+        cpu = " + ".join(f"{value:.3f}" for value in figures.cpu_ms)
+        ratios = " | ".join(f"{figures.p50_ms / ways[base].p50_ms:.2f}" for base in (ECHO, SDK))
+        lines.append(
+            f"| {name} | {figures.p50_ms:.3f} | {figures.p99_ms:.2f} | {figures.calls_per_s:.0f} "
+            f"| {cpu} | {ratios} |"
+        )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,10 +73,10 @@ def rss_mb(pid: int) -> float:
 
 
 async def run(request: Request, callers: int, calls: int, pids: Sequence[int]) -> Figures:
-    """Send `calls` requests by `callers` callers; CPU is counted for each of `pids`."""
-    await _measure(lambda: request, callers, max(callers, calls // 10))
+    """Send `calls` requests, at least one a caller; CPU is counted for each of `pids`."""
+    await _measure(request, callers, calls // 10)
     before = [cpu_s(pid) for pid in pids]
-    latencies, seconds = await _measure(lambda: request, callers, calls)
+    latencies, seconds = await _measure(request, callers, calls)
     cpu = [
         (cpu_s(pid) - was) * 1000 / len(latencies) for pid, was in zip(pids, before, strict=True)
     ]
@@ -89,12 +89,11 @@ async def run(request: Request, callers: int, calls: int, pids: Sequence[int]) -
     )
 
 
-async def _measure(
-    request: Callable[[], Request], callers: int, calls: int
-) -> tuple[list[float], float]:
+async def _measure(request: Request, callers: int, calls: int) -> tuple[list[float], float]:
     latencies: list[float] = []
+    each = max(1, calls // callers)
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for _ in range(callers):
-            group.create_task(_caller(request(), calls // callers, latencies))
+            group.create_task(_caller(request, each, latencies))
     return latencies, time.perf_counter() - started

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import resource
 import signal
 import socket
 import sys
@@ -19,11 +18,8 @@ from manager.instance import AlreadyRunning, InstanceLock
 from manager.settings import ManagerSettings
 from wire import log
 from wire.errors import StoreUnavailable
+from wire.serving import allow_many_files, listen, server_config
 from wire.settings import SettingsError, environment, load
-
-MAX_FILES = 65_536
-BACKLOG = 4096
-KEEP_ALIVE_S = 3600
 
 
 class _Server(uvicorn.Server):
@@ -49,7 +45,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     log.configure(settings.log_level, settings.log_format, "manager")
-    _allow_many_connections()
+    allow_many_files()
     try:
         lock = InstanceLock(settings.data_dir, settings.url)
     except AlreadyRunning as error:
@@ -68,7 +64,7 @@ def main() -> int:
 
 def _serve_here(settings: ManagerSettings) -> int:
     try:
-        listener = _listen(settings.host, settings.port)
+        listener = listen(settings.host, settings.port)
     except OSError as error:
         print(_why_no_port(settings, error), file=sys.stderr)
         return 1
@@ -88,41 +84,8 @@ async def _serve(settings: ManagerSettings, listener: socket.socket) -> None:
     store = create_store(settings)
     await store.open()  # here, so that a store that cannot be used is one clear line
     app = create_app(settings, store=store, announce=lambda text: print(text, flush=True))
-    config = uvicorn.Config(
-        app,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=round(settings.drain_s),
-    )
+    config = server_config(app, loop="none", hangers_on_s=round(settings.drain_s))
     await _Server(config).serve(sockets=[listener])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the port before anything is started.
-
-    Raises:
-        OSError: it cannot be taken.
-    """
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def _why_no_port(settings: ManagerSettings, error: OSError) -> str:
@@ -135,14 +98,6 @@ def _why_no_port(settings: ManagerSettings, error: OSError) -> str:
         f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. "
         "Set AGENTDOCK_MANAGER_HOST and AGENTDOCK_MANAGER_PORT."
     )
-
-
-def _allow_many_connections() -> None:
-    """Raise the soft limit of open files: each call in flight holds two sockets."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,6 +30,7 @@ from wire import __version__
 from wire.errors import StoreUnavailable
 from wire.faces.front import Front
 from wire.faces.gate import GatePolicy
+from wire.serving import beside
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ async def _open(parts: Parts, banner: Banner | None, stack: AsyncExitStack) -> N
     stack.callback(parts.link.close)
     if banner is not None:
         parts.registry.watch(banner.changed)
-        await stack.enter_async_context(_beside(banner.show()))
+        await stack.enter_async_context(beside(banner.show(), "the banner"))
     await stack.enter_async_context(parts.fleet.run())
 
 
@@ -147,14 +147,3 @@ async def _quietly(close: Callable[[], Awaitable[None]]) -> None:
         await close()
     except StoreUnavailable as error:
         log.warning("while closing: %s", error.detail)
-
-
-@asynccontextmanager
-async def _beside(work: Awaitable[None]) -> AsyncIterator[None]:
-    """Do something beside the rest; it is given up when the context ends."""
-    task = asyncio.ensure_future(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from manager.access import ApiKey, parse_keys
 from manager.launchers.base import NodeSpec
 from wire.models import NODE_ID
+from wire.serving import is_loopback
 from wire.settings import SharedSettings
 
 SQLITE = "sqlite:///"
@@ -150,16 +150,6 @@ class ManagerSettings(SharedSettings):
 def split(text: str) -> list[str]:
     """Return the parts of a list separated by commas, without blanks."""
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def parse_local_nodes(text: str) -> tuple[NodeSpec, ...]:

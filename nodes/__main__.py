@@ -7,7 +7,6 @@ import asyncio
 import errno
 import logging
 import os
-import resource
 import secrets
 import socket
 import subprocess
@@ -24,12 +23,11 @@ from nodes import guardian
 from nodes.app import Service, create_service
 from nodes.settings import NodeSettings, load_settings
 from wire.log import configure
+from wire.serving import allow_many_files, listen, server_config
 from wire.settings import SettingsError, environment
 
 log = logging.getLogger(__name__)
 
-MAX_FILES = 65_536
-KEEP_ALIVE_S = 3600
 HANGERS_ON_S = 1
 """Seconds that open streams get at the end, when the calls are done."""
 
@@ -88,42 +86,22 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        listener = _listen(settings)
+        listener = listen(settings.host, settings.listen_port)
     except OSError as error:
         print(_cannot_listen(settings, error), file=sys.stderr)
         return 1
     configure(settings.log_level, settings.log_format, f"node {settings.node_id}")
-    _raise_file_limit()
+    allow_many_files()
     run = secrets.token_hex(16)
     with listener, _guarded(run):
         service = create_service(settings, environment, run)
-        server = _Server(_config(service), service, settings.drain_s)
+        config = server_config(service.front, loop="uvloop", hangers_on_s=HANGERS_ON_S)
+        server = _Server(config, service, settings.drain_s)
         if arguments.end_with_stdin:
             _end_with_stdin(server)
         log.info("listening on %s", settings.url)
         server.run(sockets=[listener])
     return 0 if server.started else 1
-
-
-def _config(service: Service) -> uvicorn.Config:
-    return uvicorn.Config(
-        service.front,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=HANGERS_ON_S,
-        server_header=False,
-        date_header=False,
-    )
-
-
-def _listen(settings: NodeSettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.listen_port), family=family, backlog=2048)
 
 
 def _cannot_listen(settings: NodeSettings, error: OSError) -> str:
@@ -132,14 +110,6 @@ def _cannot_listen(settings: NodeSettings, error: OSError) -> str:
         return f"{place} is in use: stop what listens there, or set AGENTDOCK_NODE_PORT."
     reason = error.strerror or str(error)
     return f"Cannot listen on {place}: {reason}. Set AGENTDOCK_NODE_HOST and AGENTDOCK_NODE_PORT."
-
-
-def _raise_file_limit() -> None:
-    """Allow as many open files as we may: each tool server costs three, each caller one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextmanager

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import ipaddress
-import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,8 +30,7 @@ from wire.faces.front import Front, RawRoute
 from wire.faces.gate import GatePolicy
 from wire.link import PATH
 from wire.models import NodeReport, NodeState
-
-log = logging.getLogger(__name__)
+from wire.serving import beside
 
 HANDLE_PREFIX = "AGENTDOCK_HANDLE_PREFIX"
 
@@ -84,7 +81,7 @@ class Node:
         """Host what the profile says and be a member while the context is open."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.host.close)
-            await stack.enter_async_context(_running(self._watch.run()))
+            await stack.enter_async_context(beside(self._watch.run(), "the watch of the profile"))
             settings = self._settings
             if settings.manager_url is not None and settings.secret is not None:
                 self._membership = Membership(
@@ -93,7 +90,9 @@ class Node:
                     self.report,
                     settings.report_every_s,
                 )
-                await stack.enter_async_context(_running(self._membership.run()))
+                await stack.enter_async_context(
+                    beside(self._membership.run(), "the report to the manager")
+                )
             yield
 
     def _changed(self) -> None:
@@ -194,22 +193,3 @@ def _is_any_address(name: str) -> bool:
         return ipaddress.ip_address(name).is_unspecified
     except ValueError:
         return False
-
-
-@asynccontextmanager
-async def _running(work: Awaitable[None]) -> AsyncIterator[None]:
-    """Run `work` while the context is open; then cancel it and wait for its end."""
-    task = asyncio.create_task(_logged(work))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def _logged(work: Awaitable[None]) -> None:
-    try:
-        await work
-    except Exception:
-        log.exception("a part of this node stopped working")

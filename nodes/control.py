@@ -30,7 +30,7 @@ class RestartAnswer(BaseModel):
 class Readiness(BaseModel):
     """Whether calls can be taken, and what each tool server's state is."""
 
-    status: Literal["ready", "degraded", "not_ready"]
+    status: Literal["ready", "degraded", "unready"]
     node: str
     state: NodeState
     servers: dict[str, ServerState]
@@ -56,7 +56,7 @@ def readiness(host: Host) -> Readiness:
     state = NodeState.DRAINING if host.draining else NodeState.READY
     ready = tools > 0 and not host.draining
     return Readiness(
-        status="not_ready" if not ready else "degraded" if failed or problems else "ready",
+        status="unready" if not ready else "degraded" if failed or problems else "ready",
         node=host.node_id,
         state=state,
         servers={server.name: server.state for server in servers},
@@ -104,7 +104,7 @@ def control_router(host: Host) -> APIRouter:
     )
     async def readyz(response: Response) -> Readiness:
         answer = readiness(host)
-        if answer.status == "not_ready":
+        if answer.status == "unready":
             response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
         return answer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import socket
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from nodes.profile import profile_path
 from nodes.restarts import RestartPolicy
 from wire.models import NODE_ID
+from wire.serving import is_loopback
 from wire.settings import SettingsError, SharedSettings, load
 
 PORTS = {"full": 8004, "explore": 8014}
@@ -87,12 +87,7 @@ class NodeSettings(SharedSettings):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the node."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def restart_policy(self) -> RestartPolicy:

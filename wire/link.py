@@ -37,7 +37,8 @@ def call_params(call: Call, tool: str, timeout_s: float) -> bytes:
     Args:
         call: The call; its `meta` travels beside what we add under `agentdock/`.
         tool: The tool's bare name.
-        timeout_s: Seconds that the tool server has.
+        timeout_s: Seconds that the tool server has. It is told if the caller named a deadline:
+            the platform's own limit says nothing of what the caller wants.
 
     Raises:
         BadArguments: they hold what JSON writers refuse: integers beyond 64 bits, or 250 levels.
@@ -46,8 +47,9 @@ def call_params(call: Call, tool: str, timeout_s: float) -> bytes:
         **(call.meta or {}),
         "agentdock/owner": str(call.owner),
         "agentdock/call_id": call.id,
-        "agentdock/timeout_s": round(timeout_s, 3),
     }
+    if call.timeout_s is not None:
+        meta["agentdock/timeout_s"] = round(timeout_s, 3)
     try:
         return orjson.dumps({"name": tool, "arguments": call.arguments, "_meta": meta})
     except orjson.JSONEncodeError as error:

@@ -21,6 +21,8 @@ from mcp_servers.sandbox import cell, processes
 del sys.path[0]
 
 CONTROL = 0
+SEAL = "made-by-agentdock-sandbox"
+"""As in workspace.py, whose imports cost more than all of this program."""
 
 
 def main() -> None:
@@ -97,6 +99,19 @@ def _end_all(leader: int) -> None:
 
 
 def _remove(workspace: str) -> None:
+    """Delete the workspace and, if nothing but its seal is there, the folder it lies in."""
+    home = Path(workspace).parent
+    try:
+        _empty(workspace)
+        # Never as a tree: a wrong path must not cost more than an empty folder.
+        if os.listdir(home) == [SEAL]:
+            (home / SEAL).unlink()
+            home.rmdir()
+    except OSError:  # the server, or its successor, was faster
+        return
+
+
+def _empty(workspace: str) -> None:
     """Delete the workspace, also where the cell took our permissions away."""
     try:
         Path(workspace).rmdir()

@@ -66,14 +66,13 @@ def create_server(runner: Runner) -> MCPServer:
 def time_limit(meta: Mapping[str, Any] | None) -> TimeLimit:
     """Return how long code may run, given the `_meta` of its call.
 
-    A deadline beyond the longest run is the platform's own limit for the tool and says nothing of
-    what the caller wants, so it means the default.
+    The platform hands on a deadline only if the caller named one; whoever did not gets the default.
     """
     deadline = (meta or {}).get(DEADLINE)
-    if not isinstance(deadline, int | float) or not 0 < deadline < LONGEST_S + MARGIN_S:
+    if isinstance(deadline, bool) or not isinstance(deadline, int | float) or not deadline > 0:
         return TimeLimit()
     margin = min(MARGIN_S, deadline * 0.3)
-    return TimeLimit(run_s=deadline - margin, grace_s=margin / 2)
+    return TimeLimit(run_s=min(deadline - margin, LONGEST_S), grace_s=margin / 2)
 
 
 def _refusal(text: str, kind: str) -> CallToolResult:

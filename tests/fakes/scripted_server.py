@@ -39,6 +39,7 @@ def _options() -> argparse.Namespace:
     flag("--ignore-endings", action="store_true", help="survive SIGTERM and the end of stdin")
     flag("--grandchild", choices=["plain", "setsid", "daemon"], action="append", default=[])
     flag("--tool", action="append", default=[], help="one more tool, which echoes")
+    flag("--result", default="", help="a tool `tool` answers with this file, if it is there")
     flag("--phantom", action="append", default=[], help="list this tool, but do not know it")
     flag("--page-size", type=int, default=0, help="list tools in pages of this size")
     flag("--modern-only", action="store_true", help="refuse initialize")
@@ -80,6 +81,8 @@ class Server:
             "change": self.change,
             **{name: lambda arguments, _: text(str(arguments)) for name in options.tool},
         }
+        if options.result:
+            self.tools["tool"] = self.given
         self.told: list[Message] = []
         self._lock = threading.Lock()
 
@@ -107,7 +110,10 @@ class Server:
         if method == "tools/call" and params["name"] == "raw":
             self.send_raw(params["arguments"]["line"].replace("ID", str(number)))
             return
-        self.send({"jsonrpc": "2.0", "id": number, **self.answer(method, params)})
+        answer = self.answer(method, params)
+        if answer.get("result", answer) is None:
+            return
+        self.send({"jsonrpc": "2.0", "id": number, **answer})
         if method == "tools/list":
             self.listed = True
             if self.options.ask:
@@ -157,6 +163,12 @@ class Server:
         timer = threading.Timer(float(arguments.get("seconds", 0)), self.send, [answer])
         timer.daemon = True
         timer.start()
+
+    def given(self, _: Message, __: Message) -> Message | None:
+        """Answer with the result that the file holds now; without it, never."""
+        file = Path(self.options.result)
+        result: Message | None = json.loads(file.read_text()) if file.exists() else None
+        return result
 
     def mark(self, arguments: Message, _: Message) -> Message:
         """Have a side effect that can be counted."""

@@ -29,7 +29,6 @@ ALONE = ("nodes/guardian.py", "mcp_servers/sandbox/cell.py", "mcp_servers/sandbo
 MAY_END_PROCESSES = (
     "nodes/supervisor.py",
     "nodes/guardian.py",
-    "nodes/ending.py",
     "manager/launchers/*.py",
     "mcp_servers/sandbox/*.py",
 )

@@ -54,12 +54,23 @@ async def test_each_inner_layer_has_less_time_than_the_one_outside(
 ) -> None:
     node = await start_node()
     calls.know(node, server("echo", tool("echo", timeout_s=20.0)))
-    for wish, expected in ((10.0, 10.0), (99.0, 20.0), (None, 20.0)):
+    for wish, expected in ((10.0, 10.0), (99.0, 20.0)):
         await calls.call(timeout_s=wish)
         request = node.calls[-1]
         outer = float(request.headers["x-timeout-seconds"])
         assert request.params["_meta"]["agentdock/timeout_s"] < outer < expected
         assert outer > expected - 1
+
+
+async def test_a_tool_server_is_told_no_deadline_that_the_caller_did_not_name(
+    calls: Calls, start_node: StartNode
+) -> None:
+    node = await start_node()
+    calls.know(node, server("echo", tool("echo", timeout_s=20.0)))
+    await calls.call(timeout_s=None)
+    [request] = node.calls
+    assert "agentdock/timeout_s" not in request.params["_meta"]
+    assert 19 < float(request.headers["x-timeout-seconds"]) < 20
 
 
 async def test_two_nodes_share_the_calls_of_a_tool(link: NodeLink, start_node: StartNode) -> None:

@@ -102,7 +102,7 @@ def test_a_second_node_that_is_ready_makes_up_for_any_state_of_the_first(
 def test_a_failed_server_is_told_without_what_it_printed(registry: Registry) -> None:
     failed = server("web", state=ServerState.FAILED, error="No module named 'bs4'")
     registry.apply(ScriptedNode().report(failed))
-    with pytest.raises(ServerUnavailable, match="is failed.*GET /v1/servers tells why") as told:
+    with pytest.raises(ServerUnavailable, match=r"is failed.*GET /v1/servers tells why") as told:
         registry.find("web__search")
     assert "bs4" not in told.value.detail
 

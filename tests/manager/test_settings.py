@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from manager.launchers.base import NodeSpec
-from manager.settings import ManagerSettings, is_loopback
+from manager.settings import ManagerSettings
 from wire.settings import SettingsError, load
 
 KEYS = "alice:agent:alice-key-0123456789"
@@ -92,11 +92,3 @@ def test_nodes_reach_a_manager_that_listens_everywhere_over_loopback() -> None:
 
 def test_an_ipv6_address_is_written_in_brackets() -> None:
     assert read(HOST="::1").url == "http://[::1]:8080"
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [("localhost", True), ("127.0.0.9", True), ("::1", True), ("10.0.0.1", False), ("host", False)],
-)
-def test_loopback_is_told_from_other_addresses(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback

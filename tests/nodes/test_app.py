@@ -186,7 +186,7 @@ async def test_a_node_without_any_tool_is_not_ready_and_says_why(tmp_path: Path)
         answer = (await client.get("/readyz")).json()
         health = await client.get("/health")
         alive = await client.get("/livez")
-    assert answer["status"] == "not_ready"
+    assert answer["status"] == "unready"
     assert answer["servers"] == {"bad": "failed"}
     assert "Did you mean `command`?" in answer["problems"][0]
     assert (health.status_code, alive.status_code) == (200, 200)

@@ -74,6 +74,8 @@ async def test_a_call_carries_its_owner_and_its_time(host: Host) -> None:
         "agentdock/call_id": call.id,
         "agentdock/timeout_s": 9.5,
     }
+    unhurried = await host.call(Call("meta", {}, OWNER))
+    assert "agentdock/timeout_s" not in json.loads(unhurried.result["content"][0]["text"])
 
 
 async def test_unknown_tools_servers_and_bad_arguments_are_refused(host: Host) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from tests.platform.test_newcomer import free_ports
+from tests.ports import free_ports
 
 SECRET = "a secret of this test only"
 ROOT = Path(__file__).parent.parent.parent

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_ports
+
 ROOT = Path(__file__).parent.parent.parent
 PATH = "/usr/local/bin:/usr/bin:/bin"
 ORDINARY_USER = "nobody"
@@ -85,15 +87,6 @@ class Newcomer:
         """Return the manager's process id, as it wrote it beside its data."""
         lock = (self.clone / "data" / "manager.lock").read_text()
         return int(lock.split()[1].rstrip(","))
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody uses."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
 
 
 def eventually(condition: Callable[[], bool], seconds: float) -> bool:

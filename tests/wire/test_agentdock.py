@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes.memory_catalogue import MemoryCatalogue, says
+from tests.golden.pairs import GOLDEN
 from tests.wire.conftest import Connect
 from wire.errors import CallTimedOut
 from wire.models import Call
-
-GOLDEN = {
-    path.stem: json.loads(path.read_text())
-    for path in sorted((Path(__file__).parent.parent / "golden" / "agentdock").glob("*.json"))
-}
 
 
 def _tool_of(golden: dict[str, Any]) -> MemoryCatalogue:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.json_schema import models_json_schema
 
 REF = "#/components/schemas/{model}"
+JSON = "application/json"
+EVENTS = "text/event-stream"
 
 _RESULT: dict[str, JsonValue] = {
     "call_id": "3f2a9c0d5b1e4a7788c6d210",
@@ -140,7 +142,14 @@ def _paths() -> dict[str, Any]:
 
 
 def _operation(
-    tag: str, name: str, summary: str, answer: dict[str, Any], **more: Any
+    tag: str,
+    name: str,
+    summary: str,
+    answer: dict[str, Any],
+    *,
+    status: int = 200,
+    media: str = JSON,
+    **more: Any,
 ) -> dict[str, Any]:
     problem = {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}}
     return {
@@ -148,7 +157,7 @@ def _operation(
         "operationId": name,
         "summary": summary,
         "responses": {
-            "200": {"description": "Success", "content": {"application/json": answer}},
+            str(status): {"description": "Success", "content": {media: answer}},
             "default": {"description": "The platform's failure", "content": problem},
         },
         **more,
@@ -170,7 +179,7 @@ def _parameter(place: str, name: str, description: str, **schema: Any) -> dict[s
 
 
 def _body(answer: dict[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": answer}}
+    return {"required": True, "content": {JSON: answer}}
 
 
 _TOOL = _parameter("path", "tool", "`server__tool`, `server.tool`, or the bare name if unique.")
@@ -179,6 +188,11 @@ _FORMAT = _parameter(
 )
 _SESSION = _parameter("header", "X-Session-Id", "The Session (a rollout) that the call belongs to.")
 _TIMEOUT = _parameter("header", "X-Timeout-Seconds", "Deadline in seconds.", type="number")
+_MCP_SESSION = _parameter("header", "Mcp-Session-Id", "The session, as `initialize` gave it.")
+_SSE_SESSION = _parameter(
+    "query", "session_id", "The session, as the stream's first event gave it."
+)
+_STREAM = {"schema": {"type": "string"}}
 
 
 def _list_operation() -> dict[str, Any]:
@@ -239,7 +253,12 @@ def _agentdock_paths() -> dict[str, Any]:
         },
         "/call_tool": {
             "post": _operation(
-                tag, "callToolMessage", "Answer an OpenAI tool call", reply, requestBody=message
+                tag,
+                "callToolMessage",
+                "Answer an OpenAI tool call",
+                reply,
+                parameters=[_SESSION, _TIMEOUT],
+                requestBody=message,
             )
         },
         "/list_tools": {
@@ -250,28 +269,57 @@ def _agentdock_paths() -> dict[str, Any]:
 
 def _mcp_paths() -> dict[str, Any]:
     server = _parameter("path", "server", "Name of a tool server.")
-    message = _body({"example": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}})
+    return {
+        **_mcp_doors("", "All", "all tools", []),
+        **_mcp_doors("/servers/{server}", "One", "one server", [server]),
+    }
+
+
+def _mcp_doors(prefix: str, name: str, what: str, parameters: list[Any]) -> dict[str, Any]:
+    """Return the paths under which a set of tools is offered over both transports."""
     answer = {"example": {"jsonrpc": "2.0", "id": 1, "result": {"tools": []}}}
-    stream = {"schema": {"type": "string"}, "example": "event: endpoint"}
-    paths: dict[str, Any] = {}
-    for prefix, name, what in (
-        ("", "All", "all tools"),
-        ("/servers/{server}", "One", "one server"),
-    ):
-        parameters = [server] if prefix else []
-        paths[f"{prefix}/mcp"] = {
+    accepted = {"schema": {"type": "string"}, "example": "Accepted"}
+    post: dict[str, Any] = {
+        "parameters": [*parameters, _SESSION, _TIMEOUT],
+        "requestBody": _body({"example": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}}),
+    }
+    by_query: dict[str, Any] = {**post, "parameters": [*post["parameters"], _SSE_SESSION]}
+    of_session: dict[str, Any] = {"parameters": [*parameters, _MCP_SESSION]}
+    legacy, streamable = "MCP over legacy SSE", "MCP over streamable HTTP"
+    return {
+        f"{prefix}/mcp": {
+            "post": _operation("MCP", f"mcp{name}", f"{streamable}: {what}", answer, **post),
+            "get": _operation(
+                "MCP",
+                f"mcpStream{name}",
+                "Messages of the server in a handshake-era session",
+                _STREAM,
+                media=EVENTS,
+                **of_session,
+            ),
+            "delete": _operation(
+                "MCP", f"mcpEnd{name}", "End a handshake-era session", {}, **of_session
+            ),
+        },
+        f"{prefix}/sse": {
+            "get": _operation(
+                "MCP",
+                f"sse{name}",
+                f"{legacy}: {what}",
+                _STREAM,
+                media=EVENTS,
+                parameters=parameters,
+            )
+        },
+        f"{prefix}/messages": {
             "post": _operation(
                 "MCP",
-                f"mcp{name}",
-                f"MCP over streamable HTTP: {what}",
-                answer,
-                parameters=parameters,
-                requestBody=message,
+                f"messages{name}",
+                f"{legacy}: a message; its answer comes on the stream",
+                accepted,
+                status=202,
+                media="text/plain",
+                **by_query,
             )
-        }
-        paths[f"{prefix}/sse"] = {
-            "get": _operation(
-                "MCP", f"sse{name}", f"MCP over legacy SSE: {what}", stream, parameters=parameters
-            )
-        }
-    return paths
+        },
+    }
