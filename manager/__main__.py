@@ -15,6 +15,7 @@ import uvloop
 
 from manager.app import create_app, create_store
 from manager.instance import AlreadyRunning, InstanceLock
+from manager.launchers.process import faults_of_node_settings
 from manager.settings import ManagerSettings
 from wire import log
 from wire.errors import StoreUnavailable
@@ -40,9 +41,13 @@ class _Server(uvicorn.Server):
 def main() -> int:
     """Run the manager; return the exit code: 0, 1 if it cannot run here, 2 for bad settings."""
     try:
-        settings = load(ManagerSettings, environment())
+        environ = environment()
+        settings = load(ManagerSettings, environ)
     except SettingsError as error:
         print(error, file=sys.stderr)
+        return 2
+    if settings.launcher == "process" and (faults := faults_of_node_settings(environ)):
+        print(faults, file=sys.stderr)
         return 2
     log.configure(settings.log_level, settings.log_format, "manager")
     allow_many_files()

@@ -79,12 +79,15 @@ def main() -> int:
     parser.add_argument(
         "--end-with-stdin", action="store_true", help="end when stdin closes: the launcher is gone"
     )
+    parser.add_argument("--check", action="store_true", help="only say whether settings are good")
     arguments = parser.parse_args()
     try:
         settings = load_settings(environment())
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
+    if arguments.check:
+        return 0
     try:
         listener = listen(settings.host, settings.listen_port)
     except OSError as error:

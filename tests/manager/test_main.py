@@ -122,6 +122,16 @@ async def test_bad_settings_are_one_clear_line_that_names_the_variable(
     assert f"AGENTDOCK_{name}" in text
 
 
+@pytest.mark.parametrize(("name", "value"), [("NODE_DRAIN_S", "abc"), ("NODE_DRIAN_S", "1")])
+async def test_bad_settings_of_the_nodes_that_it_would_start_stop_it_too(
+    start: Start, name: str, value: str
+) -> None:
+    code, text = await refusal(await start(MANAGER_LAUNCHER="process", **{name: value}))
+    assert code == 2
+    assert text.count("\n") == 1
+    assert f"AGENTDOCK_{name}" in text
+
+
 async def test_a_store_that_cannot_be_used_is_one_clear_line(start: Start, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "newer.db")) as connection:
         connection.execute("PRAGMA user_version = 99")
