@@ -15,7 +15,7 @@ import uvloop
 
 from manager.app import create_app, create_store
 from manager.instance import AlreadyRunning, InstanceLock
-from manager.launchers.process import faults_of_node_settings
+from manager.preflight import faults_of_node_settings
 from manager.settings import ManagerSettings
 from wire import log
 from wire.errors import StoreUnavailable

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import signal
-import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
@@ -25,9 +24,6 @@ log = logging.getLogger(__name__)
 NAME = "process"
 COMMAND = (sys.executable, "-m", "nodes", "--end-with-stdin")
 OURS = "AGENTDOCK_MANAGER_"
-NODES = "AGENTDOCK_NODE_"
-SET_BY_US = tuple(f"{NODES}{name}" for name in ("ID", "PORT", "PROFILE", "MANAGER_URL"))
-STAND_IN_SECRET = "only while settings are checked"
 MAX_LOG = 5 * 1024 * 1024
 TAIL = 4096
 
@@ -186,21 +182,3 @@ def _last_words(path: Path) -> str:
         return ""
     words = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return f": {words}" if words else ""
-
-
-def faults_of_node_settings(environ: Mapping[str, str]) -> str | None:
-    """Return what is wrong with the settings that nodes would be started with; None if nothing.
-
-    Nodes read them, so a node is asked: half a second, spent only where such settings are made.
-    """
-    if not any(name.startswith(NODES) for name in environ):
-        return None
-    given = {"AGENTDOCK_SECRET": environ.get("AGENTDOCK_SECRET") or STAND_IN_SECRET}
-    done = subprocess.run(
-        [*COMMAND[:-1], "--check"],
-        env={**environ, **dict.fromkeys(SET_BY_US, ""), **given},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return None if done.returncode == 0 else done.stderr.strip()
