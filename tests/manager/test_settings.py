@@ -19,7 +19,7 @@ def test_the_defaults_serve_this_machine_without_a_key() -> None:
     assert settings.url == "http://127.0.0.1:8080"
     assert settings.loopback
     assert settings.anonymous
-    assert settings.store.endswith("/data/agentdock.db")
+    assert settings.store.get_secret_value().endswith("/data/agentdock.db")
     assert settings.nodes == (
         NodeSpec("explore", "explore", 8014),
         NodeSpec("full", "full", 8004),
@@ -44,7 +44,7 @@ def test_other_machines_are_served_only_with_keys(host: str) -> None:
     [
         ("PORT", "http"),
         ("PORT", "70000"),
-        ("STORE_URL", "mongodb://localhost"),
+        ("STORE_URL", "postgres://localhost"),
         ("LAUNCHER", "docker"),
         ("LOCAL_NODES", "explore"),
         ("LOCAL_NODES", "explore:x"),
