@@ -10,7 +10,7 @@ SCHEMES = ("mongodb://", "mongodb+srv://")
 DATABASE = "agentdock"
 FORM = re.compile(
     r"(?P<scheme>mongodb(?:\+srv)?://)(?:[^/?#@\s]*@)?(?P<hosts>[^/?#@\s]+)"
-    r'(?:/(?P<database>[^/?#@\s."$*<>:|\\]{0,63}))?(?:\?[^#\s]*)?'
+    r'(?:/(?P<database>[^/?#@\s."$*<>:|\\]{0,63}))?(?:\?[^#@\s]*)?'
 )
 
 

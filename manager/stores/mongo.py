@@ -240,7 +240,7 @@ class MongoStore:
 
     def _failed(self, error: Exception) -> StoreUnavailable:
         text = f"The store at {self._address.name} failed: {_reason(error)}."
-        if not isinstance(error, OperationFailure | BSONError):
+        if not (self._checked and isinstance(error, OperationFailure | BSONError)):
             self._away = text
             self._retry_at = time.monotonic() + RETRY_S
             # Who comes back may have lost everything, or be somebody else.

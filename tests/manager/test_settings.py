@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from manager.launchers.base import NodeSpec
@@ -76,6 +78,22 @@ def test_a_key_never_shows_in_the_settings_or_their_errors() -> None:
     with pytest.raises(SettingsError) as refused:
         read(API_KEYS=KEYS.replace("agent", "boss"))
     assert "alice-key" not in str(refused.value)
+
+
+def test_a_password_of_the_store_never_shows_in_the_settings_or_their_errors() -> None:
+    url = "mongodb://alice:very-secret@db/x"
+    settings = read(STORE_URL=url)
+    assert settings.store.get_secret_value() == url
+    assert "very-secret" not in repr(settings)
+    with pytest.raises(SettingsError, match=r"^AGENTDOCK_MANAGER_STORE_URL: ") as refused:
+        read(STORE_URL="mongodb://alice:very-secret/@db")
+    assert "very-secret" not in str(refused.value)
+
+
+def test_the_url_of_the_store_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("mongodb+srv://alice:very-secret@cluster.example\n")
+    settings = read(STORE_URL_FILE=str(tmp_path / "url"))
+    assert settings.store.get_secret_value().endswith("@cluster.example")
 
 
 def test_nodes_of_one_profile_are_told_apart_by_their_ports() -> None:

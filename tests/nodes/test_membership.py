@@ -101,6 +101,41 @@ async def test_an_outage_of_the_manager_is_one_line_and_the_node_rejoins(
     assert caplog.text.count("refuses the report: 503") == 1
 
 
+async def test_of_several_managers_the_next_is_told_when_one_does_not_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "nodes.membership")
+    second = Manager()
+    async with serve(second) as url, member_of("http://127.0.0.1:1", url, every_s=0.01):
+        await eventually(lambda: len(second.reports) > 3)
+    assert caplog.text.count("cannot be reached") == 1
+    assert [method for method, _, _ in second.requests][-1] == "DELETE"
+
+
+async def test_only_one_of_several_managers_is_told_while_it_takes_reports() -> None:
+    first, second = Manager(), Manager()
+    async with serve(first) as one, serve(second) as two:
+        async with member_of(one, two, every_s=0.01):
+            await eventually(lambda: len(first.reports) > 3)
+            assert second.requests == []
+            first.status = 503
+            await eventually(lambda: len(second.reports) > 3)
+            seen = len(first.reports)
+            first.status = 200
+            await eventually(lambda: len(second.reports) > 6)
+        assert len(first.reports) == seen
+        assert second.requests[-1][0] == "DELETE"
+
+
+async def test_managers_that_cannot_keep_reports_all_hear_of_the_node() -> None:
+    managers = [Manager(), Manager()]
+    for manager in managers:
+        manager.status = 503
+    both = (serve(manager) for manager in managers)
+    async with next(both) as one, next(both) as two, member_of(one, two, every_s=0.01):
+        await eventually(lambda: all(len(manager.reports) > 3 for manager in managers))
+
+
 async def test_a_wrong_secret_is_logged_as_such(caplog: pytest.LogCaptureFixture) -> None:
     manager = Manager()
     manager.status = 401
