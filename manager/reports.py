@@ -53,6 +53,7 @@ class Reports:
         self._told: dict[str, float] = {}
         self._last: dict[str, Heartbeat] | None = None
         self._left: set[str] = set()
+        self._away = False
 
     async def take(self, report: NodeReport) -> None:
         """Take a node's own report; it counts at once, and is durable when this returns.
@@ -169,6 +170,7 @@ class Reports:
                 self._registry.remember(kept.report)
             yield
             return
+        await self._look_on()
         task = asyncio.create_task(self._run(), name="reports")
         try:
             yield
@@ -177,17 +179,21 @@ class Reports:
             await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self) -> None:
-        away = False
         while True:
-            try:
-                await self.look()
-                if away:
-                    log.info("the store is back")
-                away = False
-            except StoreUnavailable as error:
-                if not away:
-                    log.error("going on without the store: %s", error.detail)
-                away = True
-            except Exception:
-                log.exception("looking for other managers' reports failed; it is tried again")
             await asyncio.sleep(LOOK_S)
+            await self._look_on()
+
+    async def _look_on(self) -> None:
+        """Look; an outage of the store is one line at its start and one at its end."""
+        try:
+            await self.look()
+        except StoreUnavailable as error:
+            if not self._away:
+                log.error("going on without the store: %s", error.detail)
+            self._away = True
+        except Exception:
+            log.exception("looking for other managers' reports failed; it is tried again")
+        else:
+            if self._away:
+                log.info("the store is back")
+            self._away = False

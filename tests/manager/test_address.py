@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from manager.app import create_store
+from manager.settings import ManagerSettings
 from manager.stores.address import parse
 from manager.stores.mongo import MongoStore
+from wire.settings import SettingsError, load
 
 
 @pytest.mark.parametrize(
@@ -58,3 +63,18 @@ def test_what_the_driver_refuses_is_told_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match="refuses the URL of mongodb://db") as refused:
         MongoStore(parse(url))
     assert "secret" not in str(refused.value)
+
+
+def read(url: str) -> ManagerSettings:
+    return load(ManagerSettings, {"AGENTDOCK_MANAGER_STORE_URL": url})
+
+
+def test_mongodb_without_its_driver_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "manager.stores.mongo", None)
+    with pytest.raises(SettingsError, match=r"^AGENTDOCK_MANAGER_STORE_URL: .*motor"):
+        create_store(read("mongodb://db"))
+
+
+def test_a_url_that_the_driver_refuses_is_one_clear_line() -> None:
+    with pytest.raises(SettingsError, match=r"^AGENTDOCK_MANAGER_STORE_URL: .*mongodb://db/x"):
+        create_store(read("mongodb://a:b@db/x?timeoutMS=never"))

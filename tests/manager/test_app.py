@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from manager.app import create_app, create_store
+from manager.app import create_app
 from manager.launchers.external import ExternalLauncher
 from manager.settings import ManagerSettings
 from manager.stores.sqlite import SqliteStore
@@ -21,7 +20,7 @@ from tests.manager.conftest import SECRET, StartNode
 from tests.serving import serve
 from wire.errors import ServerUnavailable, StoreUnavailable
 from wire.models import NodeReport, NodeState, ServerState
-from wire.settings import SettingsError, load
+from wire.settings import load
 
 AGENT = {"authorization": "Bearer alice-key-0123456789"}
 ADMIN = {"x-api-key": "admin-key-0123456789"}
@@ -139,19 +138,6 @@ async def test_call_records_that_cannot_be_written_are_a_reason(
     assert (await manager.get("/v1/calls")).status_code == 200
     reasons = (await manager.get("/readyz")).json()["reasons"]
     assert any("(1 wait, 0 were dropped): The disk is full." in reason for reason in reasons)
-
-
-def test_mongodb_without_its_driver_is_one_clear_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "manager.stores.mongo", None)
-    with pytest.raises(SettingsError, match=r"^AGENTDOCK_MANAGER_STORE_URL: .*motor"):
-        create_store(settings(tmp_path, STORE_URL="mongodb://db"))
-
-
-def test_a_url_that_the_driver_refuses_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"^AGENTDOCK_MANAGER_STORE_URL: .*mongodb://db/x"):
-        create_store(settings(tmp_path, STORE_URL="mongodb://a:b@db/x?timeoutMS=never"))
 
 
 async def test_a_node_that_leaves_is_forgotten(manager: Manager, store: SqliteStore) -> None:

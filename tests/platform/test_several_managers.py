@@ -54,6 +54,16 @@ class SeveralManagers(RunningPlatform):
 
         await eventually(agreed, seconds)
 
+    async def all_plugged(self) -> None:
+        """Wait until every manager knows every tool server of its nodes as ready."""
+
+        async def plugged() -> bool:
+            nodes = [node for url in self.urls for node in (await self.known(url)).values()]
+            servers = [node["servers"] for node in nodes]
+            return all(servers) and all(s["state"] == "ready" for some in servers for s in some)
+
+        await eventually(plugged, 20)
+
 
 @asynccontextmanager
 async def two_managers(folder: Path) -> AsyncIterator[SeveralManagers]:
@@ -67,17 +77,11 @@ async def two_managers(folder: Path) -> AsyncIterator[SeveralManagers]:
             running.join = ",".join(order)
             running.start_node(node_id, profile(idempotent=["echo"]))
         await running.everywhere({"one": "ready", "two": "ready"}, 30)
-        for url in running.urls:
-            await eventually(lambda url=url: _has_tools(running, url), 20)  # type: ignore[misc]  # binds the url
+        await running.all_plugged()
         yield running
     finally:
         await running.stop()
         server.kill()
-
-
-async def _has_tools(running: SeveralManagers, url: str) -> bool:
-    nodes = (await running.known(url)).values()
-    return all(s["state"] == "ready" for node in nodes for s in node["servers"] or [{"state": ""}])
 
 
 async def call(running: SeveralManagers, url: str) -> str:
@@ -119,8 +123,10 @@ async def test_the_death_of_one_manager_under_load_loses_nothing_on_the_other(
         await asyncio.gather(*tasks)
         answers = await running.client.get(f"{other}/v1/calls?limit=1000")
     assert set(results[other]) == {"one", "two"}
-    # What a manager that only just knows its nodes cannot find is told as such, never as a result.
+    # One that has just started knows from the store which tools there are, and soon on which nodes.
     assert {"one", "two", "unreachable"} <= set(results[dead])
+    others = set(results[dead]) - {"one", "two", "unreachable"}
+    assert all("no_node" in problem for problem in others), others
     assert answers.status_code == 200
     kept = await _records(tmp_path)
     assert kept >= results[other].total()
@@ -176,4 +182,5 @@ async def test_a_node_that_dies_or_leaves_does_so_on_every_manager(tmp_path: Pat
         await running.everywhere({"one": "lost"}, 2)
         running.start_node("one", profile())
         await running.everywhere({"one": "ready"}, 20)
+        await running.all_plugged()
         assert [await call(running, url) for url in running.urls] == ["one", "one"]
