@@ -30,6 +30,7 @@ from wire.errors import StoreUnavailable
 from wire.models import NodeReport, ToolInfo
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 Document: TypeAlias = dict[str, Any]
 Database: TypeAlias = "AsyncIOMotorDatabase[Document]"
 
@@ -54,6 +55,7 @@ EXPIRY = "expiry"
 MAX_EXPIRY_S = 2**31 - 1
 DAY_S = 86_400
 DUPLICATE = 11000
+TOO_LARGE = 10334
 OTHER_OPTIONS = (85, 86)
 """Codes of IndexOptionsConflict and IndexKeySpecsConflict."""
 
@@ -147,12 +149,12 @@ class MongoStore:
 
     async def nodes(self) -> list[StoredNode]:
         """See `Store`."""
-        return [_stored_node(d) for d in await self._find("nodes", {})]
+        return _readable(await self._find("nodes", {}), _stored_node)
 
     async def nodes_named(self, node_ids: Sequence[str]) -> list[StoredNode]:
         """See `SharedStore`."""
         found = await self._find("nodes", {"_id": {"$in": list(node_ids)}})
-        return [_stored_node(d) for d in found]
+        return _readable(found, _stored_node)
 
     async def forget_node(self, node_id: str) -> None:
         """See `Store`."""
@@ -166,10 +168,7 @@ class MongoStore:
 
     async def tools(self) -> list[StoredTool]:
         """See `Store`."""
-        return [
-            StoredTool(ToolInfo.model_validate_json(d["tool"]), d["first_seen"], d["last_seen"])
-            for d in await self._find("tools", {})
-        ]
+        return _readable(await self._find("tools", {}), _stored_tool)
 
     async def add_calls(self, calls: Sequence[CallRecord]) -> None:
         """See `Store`."""
@@ -233,14 +232,17 @@ class MongoStore:
                 if not self._checked:
                     await self._check_schema(db)
                 done = await work(db)
-        except (PyMongoError, BSONError, OSError) as error:  # TimeoutError is an OSError
+        except BSONError as error:
+            # It would be as wrong the next time: the server is not to blame.
+            raise ValueError(str(error)) from error
+        except (PyMongoError, OSError) as error:  # TimeoutError is an OSError
             raise self._failed(error) from error
         self._away = None
         return done
 
     def _failed(self, error: Exception) -> StoreUnavailable:
         text = f"The store at {self._address.name} failed: {_reason(error)}."
-        if not (self._checked and isinstance(error, OperationFailure | BSONError)):
+        if not (self._checked and isinstance(error, OperationFailure)):
             self._away = text
             self._retry_at = time.monotonic() + RETRY_S
             # Who comes back may have lost everything, or be somebody else.
@@ -290,6 +292,9 @@ def _reason(error: Exception) -> str:
     """Say what happened, in the driver's or server's words, without its picture of the topology."""
     if isinstance(error, TimeoutError):
         return f"no answer within {BOUND_S:g} s"
+    if isinstance(error, BulkWriteError):  # its own text shows whole documents
+        faults = [*error.details["writeErrors"], *error.details["writeConcernErrors"]]
+        return str(next((fault["errmsg"] for fault in faults if "errmsg" in fault), "refused"))
     if isinstance(error, OperationFailure) and error.details:
         return str(error.details.get("errmsg") or error).rstrip(".")
     text = str(error).partition(", Timeout: ")[0].partition(" (configured timeouts")[0]
@@ -298,6 +303,23 @@ def _reason(error: Exception) -> str:
 
 def _stored_node(document: Document) -> StoredNode:
     return StoredNode(NodeReport.model_validate_json(document["report"]), document["seen_at"])
+
+
+def _stored_tool(document: Document) -> StoredTool:
+    tool = ToolInfo.model_validate_json(document["tool"])
+    return StoredTool(tool, document["first_seen"], document["last_seen"])
+
+
+def _readable(documents: Iterable[Document], read: Callable[[Document], T]) -> list[T]:
+    """Read documents; one that another version wrote is passed over."""
+    found = []
+    for document in documents:
+        try:
+            found.append(read(document))
+        except (ValueError, KeyError) as error:
+            reason = str(error).partition("\n")[0]
+            log.warning("%r in the store cannot be read: %s", document["_id"], reason)
+    return found
 
 
 def _tool_update(tool: ToolInfo, seen_at: float) -> UpdateOne:
@@ -316,8 +338,10 @@ async def _add(documents: list[Document], db: Database) -> None:
     try:
         await db.calls.insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        codes = {fault["code"] for fault in error.details["writeErrors"]}
-        if codes != {DUPLICATE} or error.details["writeConcernErrors"]:
+        faults = {f["code"]: f["errmsg"] for f in error.details["writeErrors"]}
+        if TOO_LARGE in faults:
+            raise ValueError(faults[TOO_LARGE]) from None
+        if faults.keys() != {DUPLICATE} or error.details["writeConcernErrors"]:
             raise
 
 

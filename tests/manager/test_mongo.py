@@ -124,6 +124,33 @@ async def test_a_database_of_a_newer_version_is_refused_and_kept(
     await store.close()
 
 
+async def test_documents_that_another_version_wrote_are_passed_over_and_named(
+    store: MongoStore,
+    mongo_address: MongoAddress,
+    client: AsyncIOMotorClient[Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name in ("one", "two"):
+        await store.save_node(ScriptedNode(name).report(), 1.0)
+        await store.save_tools([tool(name)], 1.0)
+    db = client[mongo_address.database]
+    await db.nodes.update_one({"_id": "one"}, {"$set": {"report": b"{}"}})
+    await db.tools.update_one({"_id.name": "one"}, {"$unset": {"tool": 1}})
+    assert [entry.report.id for entry in await store.nodes()] == ["two"]
+    assert [entry.tool.name for entry in await store.tools()] == ["two"]
+    assert caplog.text.count("in the store cannot be read") == 2
+
+
+async def test_a_record_that_no_document_takes_does_not_count_as_an_outage(
+    store: MongoStore,
+) -> None:
+    too_long = CallRecord("c1", "t" * 17_000_000, None, None, "bob", 1.0, 1.0, "ok")
+    with pytest.raises(ValueError, match="too large"):
+        await store.add_calls([too_long])
+    await store.add_calls([record(2)])
+    assert [call.id for call in await store.calls(10)] == ["c2"]
+
+
 async def test_what_documents_do_not_take_is_kept_all_the_same(store: MongoStore) -> None:
     odd = {"$set": {"a.b": 2**63}, "": [None], "nul\0": "é"}
     await store.add_calls([record(1, arguments=odd, result={"$ref": "#/$defs/x"})])

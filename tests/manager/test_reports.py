@@ -40,7 +40,12 @@ class OneManager:
         """Let time pass, look at the store, then judge the nodes."""
         self.clock.now += after
         await self.reports.look()
-        await self.fleet.reconcile()
+        await self.judge()
+
+    async def judge(self) -> None:
+        """Judge the nodes once."""
+        self.fleet.reconcile()
+        await self.fleet.settled()
 
     def node(self, node_id: str = "one") -> NodeRecord:
         return next(node for node in self.registry.nodes() if node.id == node_id)
@@ -107,9 +112,9 @@ async def test_a_manager_that_starts_knows_tools_at_once_and_nodes_at_their_next
     report = ScriptedNode(port=1).report()
     await first.reports.take(report)
     await second.look()
-    assert second.known() == {"one": NodeState.LOST}
+    assert second.known() == {"one": NodeState.JOINING}
     await second.look()
-    assert second.known() == {"one": NodeState.LOST}
+    assert second.known() == {"one": NodeState.JOINING}
     await first.reports.take(report)
     await second.look()
     assert second.known() == {"one": NodeState.READY}
@@ -220,11 +225,11 @@ class TestWithoutTheStore:
             second.clock.now += 0.5
             with pytest.raises(StoreUnavailable):
                 await second.reports.look()
-            await second.fleet.reconcile()
+            await second.judge()
         assert second.known() == {"one": NodeState.READY}
         await node.stop()
         second.clock.now += PRESENT_S + 0.5
-        await second.fleet.reconcile()
+        await second.judge()
         assert second.known() == {"one": NodeState.LOST}
 
     async def test_a_report_counts_but_is_refused_and_saved_later(self, managers: Managers) -> None:
@@ -282,6 +287,6 @@ async def test_a_store_of_our_own_is_never_looked_at_for_others(link: NodeLink) 
     registry = Registry()
     before = asyncio.all_tasks()
     async with Reports(registry, store, link.drop).run():
-        assert [node.state for node in registry.nodes()] == [NodeState.LOST]
+        assert [node.state for node in registry.nodes()] == [NodeState.JOINING]
         assert asyncio.all_tasks() == before
     await store.close()

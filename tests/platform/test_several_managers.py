@@ -18,8 +18,8 @@ from manager.stores.address import parse
 from manager.stores.mongo import MongoStore
 from tests.mongodb import MongoServer
 from tests.platform.running import RunningPlatform, eventually
-from tests.platform.test_newcomer import free_ports
 from tests.platform.tools import entry, profile
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.slow
 
