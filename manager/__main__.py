@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import uvicorn
 import uvloop
 
-from manager.app import create_app, create_store
+from manager.app import create_app, create_store, open_store
 from manager.instance import AlreadyRunning, InstanceLock
 from manager.preflight import faults_of_node_settings
 from manager.settings import ManagerSettings
@@ -76,6 +76,9 @@ def _serve_here(settings: ManagerSettings) -> int:
     with listener:
         try:
             uvloop.run(_serve(settings, listener))
+        except SettingsError as error:
+            print(error, file=sys.stderr)
+            return 2
         except StoreUnavailable as error:
             print(f"AGENTDOCK_MANAGER_STORE_URL: {error.detail}", file=sys.stderr)
             return 1
@@ -87,7 +90,7 @@ def _serve_here(settings: ManagerSettings) -> int:
 
 async def _serve(settings: ManagerSettings, listener: socket.socket) -> None:
     store = create_store(settings)
-    await store.open()  # here, so that a store that cannot be used is one clear line
+    await open_store(store)  # here, so that a store that cannot be used is one clear line
     app = create_app(settings, store=store, announce=lambda text: print(text, flush=True))
     config = server_config(app, loop="none", hangers_on_s=round(settings.drain_s))
     await _Server(config).serve(sockets=[listener])

@@ -23,21 +23,55 @@ from manager.launchers.process import ProcessLauncher
 from manager.node_link import NodeLink
 from manager.records import Recorder
 from manager.registry import Registry
+from manager.reports import Reports
 from manager.settings import SQLITE, ManagerSettings
+from manager.stores.address import parse
 from manager.stores.base import Store
+from manager.stores.sharing import SharedStore
 from manager.stores.sqlite import SqliteStore
 from wire import __version__
 from wire.errors import StoreUnavailable
 from wire.faces.front import Front
 from wire.faces.gate import GatePolicy
 from wire.serving import beside
+from wire.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
+STORE_URL = "AGENTDOCK_MANAGER_STORE_URL"
+
 
 def create_store(settings: ManagerSettings) -> Store:
-    """Return the store that the settings name; it is not open yet."""
-    return SqliteStore(settings.store.removeprefix(SQLITE))
+    """Return the store that the settings name; it is not open yet.
+
+    Raises:
+        SettingsError: the driver is missing, or does not take the URL.
+    """
+    url = settings.store.get_secret_value()
+    if url.startswith(SQLITE):
+        return SqliteStore(url.removeprefix(SQLITE))
+    try:
+        from manager.stores.mongo import MongoStore
+    except ImportError as error:
+        raise SettingsError(f"{STORE_URL}: MongoDB needs the package motor ({error})") from None
+    try:
+        return MongoStore(parse(url), settings.record_days)
+    except ValueError as error:
+        raise SettingsError(f"{STORE_URL}: {error}") from None
+
+
+async def open_store(store: Store) -> None:
+    """Open a store. One that managers share may be away: then the manager starts without it.
+
+    Raises:
+        StoreUnavailable: a store of our own cannot be used.
+    """
+    try:
+        await store.open()
+    except StoreUnavailable as error:
+        if not isinstance(store, SharedStore):
+            raise
+        log.warning("starting without the store: %s", error.detail)
 
 
 def create_launcher(settings: ManagerSettings, secret: str) -> Launcher:
@@ -70,6 +104,7 @@ def create_app(
 
     Raises:
         OSError: no secret is set, and none can be kept in the data folder.
+        SettingsError: see `create_store`.
     """
     secret = (
         settings.secret.get_secret_value() if settings.secret else kept_secret(settings.data_dir)
@@ -78,7 +113,9 @@ def create_app(
     launcher = launcher or create_launcher(settings, secret)
     registry = Registry()
     link = NodeLink(secret)
-    recorder = Recorder(store, keep_days=settings.record_days)
+    expires = isinstance(store, SharedStore)
+    recorder = Recorder(store, keep_days=None if expires else settings.record_days)
+    reports = Reports(registry, store, link.drop)
     policy = FleetPolicy(lost_after_s=settings.lost_after_s)
     fleet = Fleet(registry, link, launcher, store, policy)
     calls = CallService(
@@ -90,8 +127,8 @@ def create_app(
         max_in_flight=settings.max_in_flight,
         record_bodies=settings.record_bodies,
     )
-    health = Health(registry, store, fleet, calls, outspoken=settings.loopback)
-    parts = Parts(registry, store, link, fleet, recorder, health)
+    health = Health(registry, store, fleet, calls, recorder, outspoken=settings.loopback)
+    parts = Parts(registry, store, link, fleet, reports, recorder, health)
     banner = Banner(settings, registry, fleet, announce) if announce else None
 
     @asynccontextmanager
@@ -112,9 +149,9 @@ def create_app(
 
 async def _open(parts: Parts, banner: Banner | None, stack: AsyncExitStack) -> None:
     """Start what runs behind the routes; the stack ends it in reverse."""
-    await parts.store.open()
+    await open_store(parts.store)
     stack.push_async_callback(_quietly, parts.store.close)
-    await _remember(parts.store, parts.registry)
+    await stack.enter_async_context(parts.reports.run())
     await stack.enter_async_context(parts.recorder.run())
     stack.callback(parts.link.close)
     if banner is not None:
@@ -134,12 +171,6 @@ def _gate_policy(settings: ManagerSettings, secret: str) -> GatePolicy:
         origins=settings.origins,
         max_body_bytes=settings.max_body_bytes,
     )
-
-
-async def _remember(store: Store, registry: Registry) -> None:
-    """Take in the nodes known from an earlier time, so that their tools are not strangers."""
-    for node in await store.nodes():
-        registry.remember(node.report)
 
 
 async def _quietly(close: Callable[[], Awaitable[None]]) -> None:

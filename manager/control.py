@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote, urlsplit
@@ -15,6 +14,7 @@ from manager.health import Health, summary
 from manager.node_link import NodeLink, NotAccepted
 from manager.records import Recorder
 from manager.registry import NodeRecord, Registry
+from manager.reports import Reports
 from manager.stores.base import Store
 from manager.views import (
     Alive,
@@ -45,6 +45,7 @@ class Parts:
     store: Store
     link: NodeLink
     fleet: Fleet
+    reports: Reports
     recorder: Recorder
     health: Health
 
@@ -84,8 +85,7 @@ def _nodes(parts: Parts) -> APIRouter:
         if report.id != node_id:
             raise BadRequest(f"The report is of node {report.id!r}, not of {node_id!r}.")
         _check_url(report.url)
-        node = parts.registry.apply(report)
-        await _save(parts.store, node)
+        await parts.reports.take(report)
         return ReportTaken()
 
     @router.delete(
@@ -98,9 +98,7 @@ def _nodes(parts: Parts) -> APIRouter:
         """Forget a node; it gets no more calls."""
         if boot is not None and _another_runs(parts.registry, node_id, boot):
             return
-        parts.registry.forget(node_id)
-        parts.link.drop(node_id)
-        await parts.store.forget_node(node_id)
+        await parts.reports.leave(node_id)
 
     @router.get("", dependencies=[ADMIN], summary="All nodes")
     async def nodes() -> NodeList:
@@ -124,18 +122,6 @@ def _check_url(url: str) -> None:
         usable = False
     if not usable:
         raise BadRequest(f"The node's url {url!r} is not one; set AGENTDOCK_NODE_ADVERTISE_URL.")
-
-
-async def _save(store: Store, node: NodeRecord) -> None:
-    """Save what a report changed. Calls go on if that fails, and the next report tries again."""
-    key = node.key()
-    if node.saved == key and node.report.revision:
-        return
-    report = node.report
-    now = time.time()
-    await store.save_node(report, now)
-    await store.save_tools([tool for server in report.servers for tool in server.tools], now)
-    node.saved = key
 
 
 def _servers(parts: Parts) -> APIRouter:

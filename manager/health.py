@@ -6,13 +6,15 @@ import asyncio
 
 from manager.calls import CallService
 from manager.fleet import Fleet
+from manager.records import Recorder
 from manager.registry import Registry
 from manager.stores.base import Store
 from manager.views import Readiness, ServerOnNode
 from wire.errors import StoreUnavailable
 from wire.models import NodeState, ServerState
 
-CHECK_S = 2.0
+CHECK_S = 0.75
+"""Less than the second that orchestrators wait for an answer before they take us for dead."""
 
 
 class Health:
@@ -23,6 +25,7 @@ class Health:
         store: Asked whether it answers.
         fleet: Knows what is wrong with nodes that should run here.
         calls: Counts the calls in flight.
+        recorder: Knows whether call records wait.
         outspoken: Whether to show errors in full; they may quote what tool servers wrote, so only
             where nobody but this machine can read them.
     """
@@ -33,6 +36,7 @@ class Health:
         store: Store,
         fleet: Fleet,
         calls: CallService,
+        recorder: Recorder,
         *,
         outspoken: bool,
     ) -> None:
@@ -40,6 +44,7 @@ class Health:
         self._store = store
         self._fleet = fleet
         self._calls = calls
+        self._recorder = recorder
         self._outspoken = outspoken
 
     async def readiness(self) -> Readiness:
@@ -47,12 +52,12 @@ class Health:
         store = await self._store_trouble()
         nodes = {node.id: node.state for node in self._registry.nodes()}
         tools = len(self._registry.tools())
-        fatal = [f"store: {store}"] if store else []
+        fatal = []
         if NodeState.READY not in nodes.values():
             fatal.append("no node is ready" if nodes else "no node has joined yet")
         if not tools:
             fatal.append("no tool can be called")
-        reasons = [*fatal, *self._troubles()]
+        reasons = [*fatal, *self._troubles(store)]
         return Readiness(
             status="unready" if fatal else "degraded" if reasons else "ready",
             reasons=reasons,
@@ -73,9 +78,11 @@ class Health:
             return f"no answer within {CHECK_S:g} s"
         return None
 
-    def _troubles(self) -> list[str]:
+    def _troubles(self, store: str | None) -> list[str]:
         """Return what is wrong without keeping all calls from being served."""
-        found = []
+        found = [f"store: {store}"] if store else []
+        if self._recorder.trouble is not None:
+            found.append(self._records_wait())
         for node_id, trouble in self._fleet.troubles().items():
             short = f"node {node_id} ended and is started again"
             found.append(trouble if self._outspoken else short)
@@ -91,6 +98,12 @@ class Health:
                 elif server.state is not ServerState.READY:
                     found.append(text)
         return found
+
+    def _records_wait(self) -> str:
+        records = self._recorder
+        counts = f"{records.waiting} wait, {records.dropped} were dropped"
+        why = f": {records.trouble}" if self._outspoken else ""
+        return f"call records cannot be written ({counts}){why}"
 
     def _node_troubles(self, node_id: str, problems: list[str]) -> list[str]:
         if self._outspoken:

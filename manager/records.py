@@ -21,11 +21,12 @@ DAY_S = 86_400.0
 class Recorder:
     """Writes call records behind the calls' back.
 
-    While the store is away records wait, up to a bound; more are dropped and counted.
+    While the store is away records wait, up to a bound; more are dropped and counted. `trouble`
+    says why the last write failed, if it did.
 
     Args:
         store: Where they go.
-        keep_days: Days after which records are deleted.
+        keep_days: Days after which records are deleted; None if the store does that by itself.
         flush_s: Seconds between two writes, which is also what a SIGKILL can lose.
         max_records: Most records that wait.
         max_body_bytes: Most bytes of arguments and results that wait; records go without beyond.
@@ -36,14 +37,14 @@ class Recorder:
         self,
         store: Store,
         *,
-        keep_days: float = 30,
+        keep_days: float | None = 30,
         flush_s: float = 0.5,
         max_records: int = 100_000,
         max_body_bytes: int = 64 * 1024 * 1024,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._keep_s = keep_days * DAY_S
+        self._keep_s = None if keep_days is None else keep_days * DAY_S
         self._flush_s = flush_s
         self._max_records = max_records
         self._max_body_bytes = max_body_bytes
@@ -51,9 +52,9 @@ class Recorder:
         self._waiting: list[CallRecord] = []
         self._body_bytes = 0
         self._swept_at = 0.0
-        self._away = False
         self._flushing = asyncio.Lock()
         self.dropped = 0
+        self.trouble: str | None = None
 
     @property
     def waiting(self) -> int:
@@ -85,13 +86,13 @@ class Recorder:
                 self._body_bytes -= sum(map(_body_bytes, batch))
             await self._sweep()
         except StoreUnavailable as error:
-            if not self._away:
+            if self.trouble is None:
                 log.error("call records wait in memory: %s", error.detail)
-            self._away = True
+            self.trouble = error.detail
             return
-        if self._away:
+        if self.trouble is not None:
             log.info("the store is back; %d call records were dropped meanwhile", self.dropped)
-        self._away = False
+        self.trouble = None
 
     async def _write(self, batch: Sequence[CallRecord]) -> None:
         """Write records; one that cannot be written goes without its body, or not at all.
@@ -119,9 +120,9 @@ class Recorder:
 
     async def _sweep(self) -> None:
         now = self._clock()
-        if now - self._swept_at >= SWEEP_EVERY_S:
-            self._swept_at = now
+        if self._keep_s is not None and now - self._swept_at >= SWEEP_EVERY_S:
             await self._store.sweep_calls(now - self._keep_s)
+            self._swept_at = now
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:

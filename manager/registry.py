@@ -56,11 +56,6 @@ class NodeRecord:
         """Calls in flight: ours, and those of others that its last report counted."""
         return self.in_flight + self.elsewhere
 
-    def key(self) -> tuple[str, ...]:
-        """What changes whenever anything but load does."""
-        report = self.report
-        return (report.boot, report.revision, report.state, report.url)
-
     def server(self, name: str) -> ServerReport | None:
         """Return the node's word on one tool server."""
         return next((server for server in self.report.servers if server.name == name), None)
@@ -94,10 +89,10 @@ class Registry:
             log.info("node %s joined from %s", node.id, node.url)
             changed = True
         else:
-            before = node.key()
+            before = node.report.stamp
             changed = node.state is not report.state or not report.revision
             self._replace(node, report, now)
-            changed = changed or node.key() != before
+            changed = changed or report.stamp != before
         # The node counted a moment ago: calls of ours that ended since are nobody else's.
         node.elsewhere = max(0, report.in_flight - max(node.peak, node.in_flight))
         node.peak = node.in_flight
@@ -114,6 +109,11 @@ class Registry:
         node.url = report.url
         node.state = report.state
         node.seen = node.reported = now
+
+    def excuse(self) -> None:
+        """Hold no node's silence against it: reports could not reach us, whoever sent them."""
+        for node in self._nodes.values():
+            node.reported = self._clock()
 
     def remember(self, report: NodeReport) -> None:
         """Take in a node known from an earlier time. It is joining until it reports.

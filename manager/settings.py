@@ -12,6 +12,7 @@ from pydantic_settings import SettingsConfigDict
 
 from manager.access import ApiKey, parse_keys
 from manager.launchers.base import NodeSpec
+from manager.stores.address import SCHEMES, parse
 from wire.models import NODE_ID
 from wire.serving import is_loopback
 from wire.settings import SharedSettings
@@ -27,8 +28,10 @@ class ManagerSettings(SharedSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
-    store_url: str | None = Field(
-        None, description="Where the registry is kept; sqlite:///<data dir>/agentdock.db if unset."
+    store_url: SecretStr | None = Field(
+        None,
+        description="Where the registry is kept: sqlite:///path, mongodb:// or mongodb+srv://; "
+        "sqlite:///<data dir>/agentdock.db if unset.",
     )
     allow_anonymous: bool | None = Field(
         None,
@@ -88,9 +91,15 @@ class ManagerSettings(SharedSettings):
 
     @field_validator("store_url")
     @classmethod
-    def _store_is_known(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(SQLITE):
-            raise ValueError("only sqlite:///path and sqlite:///:memory: are supported")
+    def _store_is_known(cls, value: SecretStr | None) -> SecretStr | None:
+        url = value.get_secret_value() if value else SQLITE
+        if url.startswith(SCHEMES):
+            parse(url)
+        elif not url.startswith(SQLITE):
+            raise ValueError(
+                "only sqlite:///path, sqlite:///:memory:, mongodb://... and mongodb+srv://... "
+                "are supported"
+            )
         return value
 
     @model_validator(mode="after")
@@ -120,9 +129,10 @@ class ManagerSettings(SharedSettings):
         return self.loopback and not self.keys
 
     @property
-    def store(self) -> str:
-        """The URL of the store."""
-        return self.store_url or f"{SQLITE}{self.data_dir.absolute()}/agentdock.db"
+    def store(self) -> SecretStr:
+        """The URL of the store, which may hold a password."""
+        unset = SecretStr(f"{SQLITE}{self.data_dir.absolute()}/agentdock.db")
+        return self.store_url or unset
 
     @property
     def nodes(self) -> tuple[NodeSpec, ...]:

@@ -83,9 +83,9 @@ class Node:
             stack.push_async_callback(self.host.close)
             await stack.enter_async_context(beside(self._watch.run(), "the watch of the profile"))
             settings = self._settings
-            if settings.manager_url is not None and settings.secret is not None:
+            if settings.manager_urls and settings.secret is not None:
                 self._membership = Membership(
-                    settings.manager_url.rstrip("/"),
+                    settings.manager_urls,
                     settings.secret.get_secret_value(),
                     self.report,
                     settings.report_every_s,

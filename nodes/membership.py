@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import httpx
@@ -20,23 +20,32 @@ LEAVE_TIMEOUT_S = 1.0
 class Membership:
     """Tells one manager how this node stands: every so often, and at once after each change.
 
+    Of several managers it reports to one, and turns to the next when that one does not take a
+    report. Who cannot keep a report takes notice of it all the same, so in an outage of their
+    store each of them hears of this node in turn.
+
     Args:
-        manager_url: The manager, without a slash at the end.
+        manager_urls: The managers, without slashes at the end; one or more.
         secret: What manager and nodes know each other by.
         report: Returns the report of this moment.
         every_s: Seconds between two reports.
     """
 
     def __init__(
-        self, manager_url: str, secret: str, report: Callable[[], NodeReport], every_s: float
+        self,
+        manager_urls: Sequence[str],
+        secret: str,
+        report: Callable[[], NodeReport],
+        every_s: float,
     ) -> None:
-        self._manager_url = manager_url
+        self._urls = tuple(manager_urls)
+        self._turn = 0
         self._headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
         self._report = report
         self._every_s = every_s
         self._changed = asyncio.Event()
-        self._trouble: str | None = None
-        self._joined = False
+        self._troubles: dict[str, str] = {}
+        self._joined: str | None = None
 
     def changed(self) -> None:
         """Report soon: something but the load has changed."""
@@ -57,45 +66,59 @@ class Membership:
                 await self._leave(client)
 
     async def _tell(self, client: httpx.AsyncClient) -> None:
-        """Report once. Whatever goes wrong, the next round tries again: we are still a member."""
-        try:
-            await self._send(client)
-        except Exception as error:
-            self._note(f"cannot be told of this node ({type(error).__name__}: {str(error)[:200]})")
+        """Report to the first manager that takes it, from the present one on."""
+        for _ in self._urls:
+            url = self._urls[self._turn]
+            trouble = await self._send(client, url)
+            self._note(url, trouble)
+            if trouble is None:
+                return
+            self._turn = (self._turn + 1) % len(self._urls)
 
-    async def _send(self, client: httpx.AsyncClient) -> None:
-        report = self._report()
+    async def _send(self, client: httpx.AsyncClient, url: str) -> str | None:
+        """Report to one manager; return what went wrong, if anything.
+
+        Whatever it is, the next round tries again: we are still a member.
+        """
         try:
+            report = self._report()
             response = await client.put(
-                f"{self._manager_url}/v1/nodes/{report.id}/report",
+                f"{url}/v1/nodes/{report.id}/report",
                 content=report.model_dump_json(),
                 timeout=REPORT_TIMEOUT_S,
             )
         except httpx.HTTPError as error:
-            self._note(f"cannot be reached ({str(error) or type(error).__name__})")
-            return
+            return f"cannot be reached ({str(error) or type(error).__name__})"
+        except Exception as error:
+            return f"cannot be told of this node ({type(error).__name__}: {str(error)[:200]})"
         if response.is_success:
-            self._note(None)
-        elif response.status_code in (401, 403):
-            self._note("refuses this node: AGENTDOCK_SECRET must be the same for both")
-        else:
-            self._note(f"refuses the report: {response.status_code} {response.text[:300]}")
+            return None
+        if response.status_code in (401, 403):
+            return "refuses this node: AGENTDOCK_SECRET must be the same for both"
+        return f"refuses the report: {response.status_code} {response.text[:300]}"
 
     async def _leave(self, client: httpx.AsyncClient) -> None:
-        if self._trouble is not None:
+        url = self._urls[self._turn]
+        if url in self._troubles or self._joined is None:
             return
         with suppress(httpx.HTTPError):
             report = self._report()
-            url = f"{self._manager_url}/v1/nodes/{report.id}"
             # Said late, it must not make the manager forget the process that came after this one.
-            await client.delete(url, params={"boot": report.boot}, timeout=LEAVE_TIMEOUT_S)
-            log.info("left manager %s", self._manager_url)
+            await client.delete(
+                f"{url}/v1/nodes/{report.id}",
+                params={"boot": report.boot},
+                timeout=LEAVE_TIMEOUT_S,
+            )
+            log.info("left manager %s", url)
 
-    def _note(self, trouble: str | None) -> None:
+    def _note(self, url: str, trouble: str | None) -> None:
         """Log what changed: an outage is one line at its start and one at its end."""
-        if trouble is None and (self._trouble is not None or not self._joined):
-            log.info("joined manager %s", self._manager_url)
-        elif trouble is not None and (trouble[:24] != (self._trouble or "")[:24]):
-            log.warning("manager %s %s; trying on", self._manager_url, trouble)
-        self._trouble = trouble
-        self._joined = self._joined or trouble is None
+        before = self._troubles.pop(url, None)
+        if trouble is None:
+            if before is not None or self._joined != url:
+                log.info("joined manager %s", url)
+            self._joined = url
+            return
+        if trouble[:24] != (before or "")[:24]:
+            log.warning("manager %s %s; trying on", url, trouble)
+        self._troubles[url] = trouble

@@ -41,8 +41,9 @@ class NodeSettings(SharedSettings):
     )
     manager_url: str | None = Field(
         None,
-        pattern=r"^https?://[^/\s]+/?$",
-        description="The manager to join, such as http://127.0.0.1:8080. Unset: it stands alone.",
+        pattern=r"^https?://[^/\s,]+/?(\s*,\s*https?://[^/\s,]+/?)*$",
+        description="The manager to join, such as http://127.0.0.1:8080; several, with commas, "
+        "are tried in turn. Unset: it stands alone.",
     )
     advertise_url: str | None = Field(
         None,
@@ -83,6 +84,11 @@ class NodeSettings(SharedSettings):
             return self.advertise_url.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.listen_port}"
+
+    @property
+    def manager_urls(self) -> tuple[str, ...]:
+        """The managers to join, one at a time, without slashes at the end."""
+        return tuple(url.strip().rstrip("/") for url in (self.manager_url or "").split(",") if url)
 
     @property
     def is_loopback(self) -> bool:

@@ -6,10 +6,14 @@ import asyncio
 import inspect
 import resource
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
 
+from manager.stores.address import MongoAddress
 from tests import leaks
+from tests.mongodb import MongoServer, elsewhere, fresh_database
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,6 +21,27 @@ def pytest_configure(config: pytest.Config) -> None:
     leaks.mark_this_run()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536), hard))
+
+
+@pytest.fixture(scope="session")
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer | None]:
+    """One database server for all tests of this process; None if it is elsewhere."""
+    if elsewhere("any") is not None:
+        yield None
+        return
+    server = MongoServer(tmp_path_factory.mktemp("mongo")).start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def mongo_address(mongo_server: MongoServer | None) -> AsyncIterator[MongoAddress]:
+    """A database of its own for a test, dropped in the end."""
+    address = fresh_database(mongo_server)
+    yield address
+    client: AsyncIOMotorClient[Any] = AsyncIOMotorClient(address.url)
+    await client.drop_database(address.database)
+    client.close()
 
 
 @pytest.fixture(autouse=True)

@@ -113,6 +113,11 @@ class NodeReport(BaseModel):
     revision: str = ""
     version: str = ""
 
+    @property
+    def stamp(self) -> tuple[str, ...]:
+        """What changes whenever anything but load does."""
+        return (self.boot, self.revision, self.state, self.url)
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from manager.launchers.base import LaunchedNode
+from manager.stores.address import MongoAddress
 from manager.stores.base import CallRecord, Store
+from manager.stores.mongo import MongoStore
 from manager.stores.sqlite import SqliteStore
 from tests.fakes.scripted_node import ScriptedNode, server, tool
 from wire.errors import StoreUnavailable
@@ -19,9 +21,13 @@ from wire.errors import StoreUnavailable
 MakeStore = Callable[[], Store]
 
 
-@pytest.fixture(params=["sqlite file", "sqlite memory"])
-def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> MakeStore:
-    """Return a function that makes a store; one on a file finds what the last one kept."""
+@pytest.fixture(params=["sqlite file", "sqlite memory", "mongo"])
+def make_store(
+    request: pytest.FixtureRequest, tmp_path: Path, mongo_address: MongoAddress
+) -> MakeStore:
+    """Return a function that makes a store; all but the one in memory find what was kept."""
+    if request.param == "mongo":
+        return lambda: MongoStore(mongo_address)
     if request.param == "sqlite file":
         return lambda: SqliteStore(str(tmp_path / "folder" / "store.db"))
     return lambda: SqliteStore(":memory:")

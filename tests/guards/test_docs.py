@@ -109,7 +109,7 @@ def manager_openapi() -> dict[str, Any]:
     from manager.launchers.external import ExternalLauncher
 
     settings = ManagerSettings(
-        secret=SecretStr("only for this document"), store_url="sqlite:///:memory:"
+        secret=SecretStr("only for this document"), store_url=SecretStr("sqlite:///:memory:")
     )
     return openapi(create_app(settings, launcher=ExternalLauncher()))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from fnmatch import fnmatch
 
 import pytest
 
-from tests.guards.source import PACKAGES, Source, sources
+from tests.guards.source import PACKAGES, ROOT, Source, sources
 
 FORBIDDEN = {
     "wire": ("manager", "nodes", "mcp_servers", "tests", "benchmarks"),
@@ -22,6 +23,13 @@ CONCRETE = (
     "manager.launchers.external",
 )
 """Implementations of a protocol: only the assembly knows them."""
+
+DRIVERS = {
+    "motor": ("manager/stores/mongo.py",),
+    "pymongo": ("manager/stores/mongo.py",),
+    "bson": ("manager/stores/mongo.py",),
+}
+"""Packages that only a setting selects, and the only files that import them."""
 
 ALONE = ("nodes/guardian.py", "mcp_servers/sandbox/cell.py", "mcp_servers/sandbox/keeper.py")
 """Programs that start without our packages' dependencies."""
@@ -56,6 +64,22 @@ def test_only_the_assembly_knows_concrete_classes() -> None:
         and not any(source.path.startswith(name.replace(".", "/")) for name in CONCRETE)
     ]
     assert wrong == []
+
+
+def test_a_driver_is_imported_in_one_place() -> None:
+    wrong = [
+        f"{source.path} imports {module}"
+        for source in sources(*PACKAGES)
+        for module in source.imports()
+        if source.path not in DRIVERS.get(module.split(".")[0], (source.path,))
+    ]
+    assert wrong == []
+
+
+def test_a_driver_that_no_setting_selects_is_not_loaded() -> None:
+    program = "import sys, manager.__main__, nodes.__main__; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).split()
+    assert set(DRIVERS) & set(loaded) == set()
 
 
 @pytest.mark.parametrize("path", ALONE)

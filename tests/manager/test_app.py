@@ -18,7 +18,7 @@ from tests.fakes import scripted_node
 from tests.fakes.scripted_node import ScriptedNode, refuse_with, server, tool
 from tests.manager.conftest import SECRET, StartNode
 from tests.serving import serve
-from wire.errors import ServerUnavailable
+from wire.errors import ServerUnavailable, StoreUnavailable
 from wire.models import NodeReport, NodeState, ServerState
 from wire.settings import load
 
@@ -120,11 +120,24 @@ async def test_a_report_that_cannot_be_saved_is_refused_but_the_tools_serve(
         assert answer.json()["code"] == "store_unavailable"
     assert (await manager.call()).status_code == 200
     readiness = await manager.get("/readyz")
-    assert readiness.status_code == 503
+    assert (readiness.status_code, readiness.json()["status"]) == (200, "degraded")
     assert any("store" in reason for reason in readiness.json()["reasons"])
     await store.open()
     await manager.send(report)
     assert len(await store.nodes()) == 1
+
+
+async def test_call_records_that_cannot_be_written_are_a_reason(
+    manager: Manager, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(calls: object) -> None:
+        raise StoreUnavailable("The disk is full.")
+
+    monkeypatch.setattr(store, "add_calls", full)
+    await manager.call("nothing")
+    assert (await manager.get("/v1/calls")).status_code == 200
+    reasons = (await manager.get("/readyz")).json()["reasons"]
+    assert any("(1 wait, 0 were dropped): The disk is full." in reason for reason in reasons)
 
 
 async def test_a_node_that_leaves_is_forgotten(manager: Manager, store: SqliteStore) -> None:

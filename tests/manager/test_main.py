@@ -111,6 +111,7 @@ async def test_a_port_in_use_is_one_clear_line(start: Start, port: int) -> None:
         ("MANAGER_HOST", "0.0.0.0"),
         ("MANAGER_LAUNCER", "process"),
         ("LOG_LEVEL", "LOUD"),
+        ("MANAGER_STORE_URL", "mongodb://db:port"),
     ],
 )
 async def test_bad_settings_are_one_clear_line_that_names_the_variable(

@@ -82,6 +82,42 @@ async def test_records_wait_while_the_store_is_away_up_to_a_bound(
     assert (recorder.waiting, recorder.dropped) == (1, 2)
 
 
+class SlowStore(SqliteStore):
+    """Takes records only when told."""
+
+    go: asyncio.Event
+
+    async def add_calls(self, calls: Sequence[CallRecord]) -> None:
+        await self.go.wait()
+        await super().add_calls(calls)
+
+
+async def test_records_that_come_while_several_write_are_all_kept() -> None:
+    store = SlowStore(":memory:")
+    store.go = asyncio.Event()
+    await store.open()
+    recorder = Recorder(store, clock=lambda: 1.0)
+    for number in range(3):
+        recorder.add(record(number))
+    writers = [asyncio.create_task(recorder.flush()) for _ in range(2)]
+    await asyncio.sleep(0)
+    for number in range(3, 9):
+        recorder.add(record(number))
+    store.go.set()
+    await asyncio.gather(*writers)
+    await recorder.flush()
+    assert len(await store.calls(100)) == 9
+    await store.close()
+
+
+async def test_a_store_that_expires_records_by_itself_is_not_swept(store: SqliteStore) -> None:
+    await store.open()
+    recorder = Recorder(store, keep_days=None, clock=lambda: 100 * DAY_S)
+    recorder.add(record(1, 1.0))
+    await recorder.flush()
+    assert len(await store.calls(10)) == 1
+
+
 async def test_bodies_beyond_the_bound_are_left_out(store: SqliteStore) -> None:
     recorder = Recorder(store, max_body_bytes=100, clock=lambda: 1.0)
     for number in range(3):

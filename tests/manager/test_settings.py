@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from manager.launchers.base import NodeSpec
@@ -19,7 +21,7 @@ def test_the_defaults_serve_this_machine_without_a_key() -> None:
     assert settings.url == "http://127.0.0.1:8080"
     assert settings.loopback
     assert settings.anonymous
-    assert settings.store.endswith("/data/agentdock.db")
+    assert settings.store.get_secret_value().endswith("/data/agentdock.db")
     assert settings.nodes == (
         NodeSpec("explore", "explore", 8014),
         NodeSpec("full", "full", 8004),
@@ -44,7 +46,7 @@ def test_other_machines_are_served_only_with_keys(host: str) -> None:
     [
         ("PORT", "http"),
         ("PORT", "70000"),
-        ("STORE_URL", "mongodb://localhost"),
+        ("STORE_URL", "postgres://localhost"),
         ("LAUNCHER", "docker"),
         ("LOCAL_NODES", "explore"),
         ("LOCAL_NODES", "explore:x"),
@@ -76,6 +78,22 @@ def test_a_key_never_shows_in_the_settings_or_their_errors() -> None:
     with pytest.raises(SettingsError) as refused:
         read(API_KEYS=KEYS.replace("agent", "boss"))
     assert "alice-key" not in str(refused.value)
+
+
+def test_a_password_of_the_store_never_shows_in_the_settings_or_their_errors() -> None:
+    url = "mongodb://alice:very-secret@db/x"
+    settings = read(STORE_URL=url)
+    assert settings.store.get_secret_value() == url
+    assert "very-secret" not in repr(settings)
+    with pytest.raises(SettingsError, match=r"^AGENTDOCK_MANAGER_STORE_URL: ") as refused:
+        read(STORE_URL="mongodb://alice:very-secret/@db")
+    assert "very-secret" not in str(refused.value)
+
+
+def test_the_url_of_the_store_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("mongodb+srv://alice:very-secret@cluster.example\n")
+    settings = read(STORE_URL_FILE=str(tmp_path / "url"))
+    assert settings.store.get_secret_value().endswith("@cluster.example")
 
 
 def test_nodes_of_one_profile_are_told_apart_by_their_ports() -> None:

@@ -26,12 +26,15 @@ class RunningPlatform:
     Args:
         folder: Where profiles, data and logs go.
         environ: Further variables for every process.
+
+    Nodes join the manager, or whichever managers `join` names.
     """
 
     def __init__(self, folder: Path, **environ: str) -> None:
         self.folder = folder
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
+        self.join = self.url
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
         self.client = httpx.AsyncClient(
@@ -44,12 +47,12 @@ class RunningPlatform:
             **environ,
         }
 
-    def start_manager(self) -> None:
-        """Start the manager; it has no launcher of its own."""
+    def start_manager(self, name: str = "manager", port: int | None = None) -> None:
+        """Start the manager, or another one on a port of its own; none has a launcher."""
         self._start(
+            name,
             "manager",
-            "manager",
-            AGENTDOCK_MANAGER_PORT=str(self.port),
+            AGENTDOCK_MANAGER_PORT=str(port or self.port),
             AGENTDOCK_MANAGER_LAUNCHER="external",
         )
 
@@ -64,7 +67,7 @@ class RunningPlatform:
             AGENTDOCK_NODE_ID=node_id,
             AGENTDOCK_NODE_PORT=str(port),
             AGENTDOCK_NODE_PROFILE=str(path),
-            AGENTDOCK_NODE_MANAGER_URL=self.url,
+            AGENTDOCK_NODE_MANAGER_URL=self.join,
         )
         return path
 
