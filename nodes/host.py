@@ -14,7 +14,8 @@ from nodes.entries import Entry
 from nodes.plug import Plug
 from nodes.profile import Profile
 from nodes.results import cut_texts, is_result
-from nodes.supervisor import Supervisor, Surroundings
+from nodes.supervisor import Supervisor
+from nodes.surroundings import Surroundings
 from wire.errors import NotFound, ServerError, ServerUnavailable
 from wire.faces.catalogue import ToolIndex
 from wire.link import call_params, inner_timeout
