@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nodes.environment import PROJECT_ROOT
-from wire.models import SERVER_NAME
+from wire.models import SERVER_NAME, Scope
 
 RESERVED = "AGENTDOCK_"
 """Names that are ours: an entry can neither set them nor read them into a tool server."""
@@ -29,6 +29,8 @@ _OURS_TO_SET = re.compile(
     r"(?i)mcp-.*|host|content-(type|length)|accept|connection|transfer-encoding|last-event-id"
 )
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+MAX_PROCESSES = 64
+_OF_SESSIONS = frozenset({"session_idle_s", "max_sessions"})
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 _KEY_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
 SHORTEST_SECRET = 6
@@ -86,6 +88,11 @@ class Entry:
     idempotent: frozenset[str] = frozenset()
     affinity: str | None = None
     max_result_chars: int | None = None
+    max_in_flight: int | None = None
+    scope: Scope = Scope.SHARED
+    processes: int = 1
+    session_idle_s: float = 600.0
+    max_sessions: int = 64
     enabled: bool = True
     written: tuple[str, ...] = field(default=(), compare=False)
     secrets: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
@@ -110,6 +117,11 @@ class _Extras(BaseModel):
     env_pass: list[str] = []
     affinity: str | None = None
     max_result_chars: int | None = Field(default=None, gt=0)
+    max_in_flight: int | None = Field(default=None, gt=0)
+    scope: Literal["shared", "session"] = "shared"
+    processes: int = Field(default=1, ge=1, le=MAX_PROCESSES)
+    session_idle_s: float = Field(default=600.0, gt=0, le=86_400)
+    max_sessions: int = Field(default=64, ge=1, le=10_000)
 
 
 class _Form(BaseModel):
@@ -234,6 +246,8 @@ def _expand_program(name: str, form: _Program, environ: Mapping[str, str]) -> En
 def _expand_remote(name: str, form: _Remote, environ: Mapping[str, str]) -> Entry:
     if form.agentdock.env_pass:
         raise EntryFault("`agentdock.env_pass` is for programs; a remote one has no environment.")
+    if form.agentdock.processes > 1:
+        raise EntryFault("`agentdock.processes` is for programs; a remote one has its own.")
     transport = TRANSPORTS.get(form.type)
     if transport is None:
         raise EntryFault(f"`type`: with a `url` it must be one of {', '.join(TRANSPORTS)}.")
@@ -257,13 +271,36 @@ def _expand_remote(name: str, form: _Remote, environ: Mapping[str, str]) -> Entr
 def _common(form: _Form) -> dict[str, Any]:
     """Return what entries of both kinds have."""
     extras = form.agentdock
+    _check_scope(extras)
     return {
         "timeout_s": extras.timeout_s,
         "idempotent": frozenset(extras.idempotent),
         "affinity": extras.affinity,
         "max_result_chars": extras.max_result_chars,
+        "max_in_flight": extras.max_in_flight,
+        "scope": Scope(extras.scope),
+        "processes": extras.processes,
+        "session_idle_s": extras.session_idle_s,
+        "max_sessions": extras.max_sessions,
         "enabled": form.enabled,
     }
+
+
+def _check_scope(extras: _Extras) -> None:
+    """Refuse what contradicts itself: a call must find the process that knows what it is about."""
+    if extras.processes > 1 and extras.affinity is not None:
+        raise EntryFault(
+            "`agentdock.affinity` with `processes` above 1: a handle names a node, not one of "
+            "several processes there. Leave one of them out."
+        )
+    if extras.scope == "session":
+        if extras.processes > 1:
+            raise EntryFault(
+                '`agentdock.processes` is for scope = "shared": with "session" each Session has '
+                "one, and `max_sessions` limits them."
+            )
+    elif given := sorted(_OF_SESSIONS & extras.model_fields_set):
+        raise EntryFault(f'`agentdock.{given[0]}` needs `scope = "session"` beside it.')
 
 
 def _check_url(url: str) -> None:

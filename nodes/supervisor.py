@@ -18,7 +18,8 @@ from nodes.life import Life, StartFailed
 from nodes.lives import life_of
 from nodes.restarts import GiveUp, Run, decide
 from nodes.surroundings import Surroundings
-from wire.errors import PlatformError, ServerUnavailable
+from nodes.unit import Unit
+from wire.errors import Overloaded, PlatformError, ServerUnavailable
 from wire.models import ServerReport, ServerState, ToolInfo
 
 log = logging.getLogger(__name__)
@@ -86,20 +87,36 @@ class Supervisor:
         """Whether its tools are listed: they are while a restart is likely to bring them back."""
         return self.state not in (ServerState.FAILED, ServerState.STOPPED)
 
-    async def request(self, params: bytes, timeout_s: float) -> Reply:
-        """Send `tools/call`; see `Life.request`.
+    async def request(self, params: bytes, timeout_s: float, owner: str | None = None) -> Reply:
+        """Send `tools/call`; see `Unit.request`.
 
         Raises:
             ServerUnavailable: it is not ready; nothing was sent.
+            Overloaded: it has as many calls in flight as its entry allows; nothing was sent.
         """
         life = self._life
         if life is None or self.state is not ServerState.READY:
-            raise self._unavailable()
+            raise self.unavailable()
+        limit = self.entry.max_in_flight
+        if limit is not None and life.in_flight >= limit:
+            raise Overloaded(
+                f"Tool server {self.entry.name!r} has {limit} calls in flight in each process, "
+                "which is its `max_in_flight`.",
+                retry_after_s=1.0,
+            )
         return await life.request(params, timeout_s)
 
     def start(self) -> None:
         """Begin to keep it alive. `settled` is set when it is ready, or given up."""
         self._keeping = asyncio.create_task(self._keep(), name=f"supervise {self.entry.name}")
+
+    async def close_session(self, owner: str) -> int:
+        """Do nothing: this process belongs to no owner alone."""
+        return 0
+
+    def follow(self, old: Unit) -> bool:
+        """Keep nothing of `old`."""
+        return False
 
     def refuse_calls(self) -> None:
         """Take no new calls from now on, and do not start the process again."""
@@ -131,8 +148,8 @@ class Supervisor:
         except Exception:
             log.exception("tool server %s: its supervision broke off", self.entry.name)
             self.error = "The node met an unexpected fault while it supervised it; see its log."
-            self._become(ServerState.FAILED)
             self.settled.set()
+            self._become(ServerState.FAILED)
 
     async def _keep_on(self) -> None:
         history: list[Run] = []
@@ -158,8 +175,8 @@ class Supervisor:
             self.restarts += 1
             self._become(ServerState.STARTING)
         log.error("tool server %s failed: %s (%s)", self.entry.name, self.error, decision.reason)
-        self._become(ServerState.FAILED)
         self.settled.set()
+        self._become(ServerState.FAILED)
 
     async def _run_once(self) -> Run:
         """See one Life to its end; `error` says afterwards why it ended."""
@@ -197,11 +214,11 @@ class Supervisor:
     def _become_ready(self, life: Life) -> None:
         self.error = None
         self._takes_calls = True
+        self.settled.set()
         self._become(ServerState.READY)
         log.info(
             "tool server %s is ready: %d tools, %s", self.entry.name, len(self.tools), life.where
         )
-        self.settled.set()
         if self._stale:
             self._note_tools_changed()
 
@@ -238,6 +255,7 @@ class Supervisor:
                 idempotent=definition["name"] in entry.idempotent or _says_idempotent(definition),
                 timeout_s=entry.timeout_s,
                 affinity=entry.affinity,
+                scope=entry.scope,
             )
             for definition in definitions
         ]
@@ -247,7 +265,8 @@ class Supervisor:
             return max(0.1, self._next_try - time.monotonic())
         return 1.0 if self.state is ServerState.STARTING else None
 
-    def _unavailable(self) -> ServerUnavailable:
+    def unavailable(self) -> ServerUnavailable:
+        """Return why it takes no call now."""
         name = self.entry.name
         if self.state is ServerState.FAILED:
             return ServerUnavailable(

@@ -10,6 +10,7 @@ import pytest
 
 from nodes.entries import EntryFault, Place, Transport, parse_entry
 from nodes.environment import PROJECT_ROOT, base_environment, find_command
+from wire.models import Scope
 
 ENVIRON = {"KEY": "k1", "EMPTY": "", "AGENTDOCK_SECRET": "never to be seen"}
 
@@ -18,6 +19,21 @@ def fault_of(raw: object, name: str = "tools") -> str:
     with pytest.raises(EntryFault) as caught:
         parse_entry(name, raw, ENVIRON)
     return str(caught.value)
+
+
+def with_extras(**extras: Any) -> dict[str, Any]:
+    return {"command": "x", "agentdock": extras}
+
+
+def test_an_entry_says_whom_a_process_serves_and_how_many_there_are() -> None:
+    shared = parse_entry("tools", with_extras(processes=4, max_in_flight=2), {})
+    assert (shared.scope, shared.processes, shared.max_in_flight) == (Scope.SHARED, 4, 2)
+    session = parse_entry("tools", with_extras(scope="session"), {})
+    assert (session.scope, session.session_idle_s, session.max_sessions) == (
+        Scope.SESSION,
+        600,
+        64,
+    )
 
 
 def test_an_entry_holds_what_the_file_says_with_variables_expanded() -> None:
@@ -111,6 +127,17 @@ def test_values_of_the_environment_are_not_in_an_entrys_text() -> None:
         ({"url": "http://x", "agentdock": {"env_pass": ["KEY"]}}, "has no environment"),
         ("python x.py", "must be a table"),
         ({"command": "x", "cwd": "~no-such-user/x"}, "`cwd`: the home folder"),
+        (with_extras(processes=2, affinity="box"), "a handle names a node, not one of"),
+        (
+            with_extras(processes=2, scope="session"),
+            '`agentdock.processes` is for scope = "shared"',
+        ),
+        (with_extras(processes=0), "`agentdock.processes`"),
+        (with_extras(processes=65), "`agentdock.processes`"),
+        (with_extras(scope="global"), "`agentdock.scope`"),
+        (with_extras(session_idle_s=5), '`agentdock.session_idle_s` needs `scope = "session"`'),
+        (with_extras(max_sessions=5), '`agentdock.max_sessions` needs `scope = "session"`'),
+        ({"url": "http://x", "agentdock": {"processes": 2}}, "a remote one has its own"),
     ],
 )
 def test_a_fault_says_which_key_and_what_to_do(raw: object, says: str) -> None:
