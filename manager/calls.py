@@ -30,7 +30,7 @@ from wire.errors import (
 )
 from wire.handles import node_of
 from wire.link import call_params, inner_timeout
-from wire.models import Call, Outcome, ToolInfo
+from wire.models import Call, Outcome, Scope, ToolInfo
 
 RETRY_S = 1.0
 MAX_NAME = 128
@@ -41,7 +41,13 @@ class Link(Protocol):
     """What calls need of the link to nodes; see `NodeLink.post`."""
 
     async def post(
-        self, node: NodeRecord, server: str, params: bytes, call_id: str, timeout_s: float
+        self,
+        node: NodeRecord,
+        server: str,
+        params: bytes,
+        call_id: str,
+        timeout_s: float,
+        owner: str | None = None,
     ) -> bytes:
         """Hand a call to a node and return the tool server's JSON-RPC response."""
         ...
@@ -151,9 +157,7 @@ class CallService:
         params = call_params(call, info.name, inner_timeout(inner_timeout(timeout_s)))
         record.request_bytes = len(params)
         handle_node = self._handle_node(info, call.arguments) if info.affinity else None
-        reply = await self._forward(
-            call.id, info, params, timeout_s, candidates, handle_node, record
-        )
+        reply = await self._forward(call, info, params, timeout_s, candidates, handle_node, record)
         record.result_bytes = len(reply)
         result = _result(info, reply)
         if self._record_bodies:
@@ -163,7 +167,7 @@ class CallService:
 
     async def _forward(
         self,
-        call_id: str,
+        call: Call,
         info: ToolInfo,
         params: bytes,
         timeout_s: float,
@@ -171,18 +175,23 @@ class CallService:
         handle_node: str | None,
         record: CallRecord,
     ) -> bytes:
-        """Hand the call to a node; to another one only if it did not run, or may run twice."""
+        """Hand the call to a node; to another one only if it did not run, or may run twice.
+
+        A session-scoped tool server is never looked for on another node: it would be one that
+        knows nothing of the Session.
+        """
+        owner = str(call.owner) if info.scope is Scope.SESSION else None
         deadline = time.monotonic() + timeout_s
         failure: PlatformError | None = None
         while True:
-            node = choose_node(candidates, handle_node, NodeRecord.load, self._pick)
+            node = choose_node(candidates, handle_node, NodeRecord.load, self._pick, owner)
             if node is None:
                 raise failure or _no_candidate(info, handle_node)
             record.node = node.id
             node.in_flight += 1
             node.peak = max(node.peak, node.in_flight)
             try:
-                return await self._link.post(node, info.server, params, call_id, timeout_s)
+                return await self._link.post(node, info.server, params, call.id, timeout_s, owner)
             except NotAccepted as error:
                 self._suspect(node)
                 failure = NoNode(
@@ -197,6 +206,8 @@ class CallService:
                 failure = error
             finally:
                 node.in_flight -= 1
+            if owner is not None:
+                raise failure
             candidates = [other for other in candidates if other is not node]
             timeout_s = deadline - time.monotonic()
             if timeout_s <= 0:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
+import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
@@ -28,12 +30,13 @@ from manager.views import (
     ServerList,
     ServerOnNode,
     ServerView,
+    SessionClosed,
 )
 from wire.errors import BadRequest, Forbidden, NotFound, PlatformError, StoreUnavailable
-from wire.faces.caller import caller_of, require_admin, require_peer
+from wire.faces.caller import caller_of, owner_of, require_admin, require_peer
 from wire.models import NodeReport, NodeState
 
-RESTART_S = 10.0
+CONTROL_S = 15.0
 MAX_CALLS = 1000
 
 
@@ -71,7 +74,7 @@ PEER_OR_ADMIN = Depends(_peer_or_admin)
 
 def routers(parts: Parts) -> list[APIRouter]:
     """Return all routes of the manager's own."""
-    return [_nodes(parts), _servers(parts), _calls(parts), _health(parts.health)]
+    return [_nodes(parts), _servers(parts), _sessions(parts), _calls(parts), _health(parts.health)]
 
 
 def _nodes(parts: Parts) -> APIRouter:
@@ -170,10 +173,41 @@ def _servers(parts: Parts) -> APIRouter:
 async def _restart(link: NodeLink, node: NodeRecord, name: str) -> str | None:
     """Restart a tool server on one node; return what went wrong, if anything."""
     try:
-        await link.control(node, f"/v1/servers/{quote(name, safe='')}/restart", RESTART_S)
+        await link.control(node, f"/v1/servers/{quote(name, safe='')}/restart", CONTROL_S)
     except (NotAccepted, PlatformError) as error:
         return str(error)
     return None
+
+
+def _sessions(parts: Parts) -> APIRouter:
+    router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+
+    @router.delete("/{session}", summary="Close a Session")
+    async def close(
+        session: Annotated[str, Path(examples=["rollout-17"])], request: Request
+    ) -> SessionClosed:
+        """End the processes that belong to one of the caller's own Sessions, on every node."""
+        owner = str(owner_of(caller_of(request.scope), session))
+        live = [n for n in parts.registry.nodes() if n.state is not NodeState.LOST]
+        ends = await asyncio.gather(*(_close(parts.link, node, session, owner) for node in live))
+        answer = SessionClosed(session=session, closed={}, failed={})
+        for node, end in zip(live, ends, strict=True):
+            if isinstance(end, int):
+                answer.closed[node.id] = end
+            else:
+                answer.failed[node.id] = end
+        return answer
+
+    return router
+
+
+async def _close(link: NodeLink, node: NodeRecord, session: str, owner: str) -> int | str:
+    """Close a Session on one node; return how many processes it had, or what went wrong."""
+    try:
+        body = await link.control(node, f"/v1/sessions/{session}", CONTROL_S, "DELETE", owner)
+        return int(orjson.loads(body)["closed"])
+    except (NotAccepted, PlatformError) as error:
+        return str(error)
 
 
 def _calls(parts: Parts) -> APIRouter:

@@ -148,7 +148,13 @@ class NodeLink:
         self._pools: dict[str, _Pool] = {}
 
     async def post(
-        self, node: Target, server: str, params: bytes, call_id: str, timeout_s: float
+        self,
+        node: Target,
+        server: str,
+        params: bytes,
+        call_id: str,
+        timeout_s: float,
+        owner: str | None = None,
     ) -> bytes:
         """Hand a call to a node and return the tool server's JSON-RPC response as it came.
 
@@ -160,6 +166,7 @@ class NodeLink:
             params: The `params` of an MCP `tools/call`, in one line.
             call_id: The call's id, ASCII.
             timeout_s: Seconds that this may take in all.
+            owner: Whose call it is, where the node must know it.
 
         Raises:
             NotAccepted: nothing was sent; nothing ran.
@@ -176,9 +183,10 @@ class NodeLink:
             connection = await self._connect(node, pool, timeout_s)
             timeout_s -= time.monotonic() - started
         head = pool.heads.get(server) or pool.link_head(server)
-        request = b"%b%b\r\n%b: %.3f\r\ncontent-length: %d\r\n\r\n%b" % (
+        request = b"%b%b\r\n%b%b: %.3f\r\ncontent-length: %d\r\n\r\n%b" % (
             head,
             call_id.encode(),
+            b"" if owner is None else _owner_line(owner),
             link.TIMEOUT,
             link.inner_timeout(timeout_s),
             len(params),
@@ -192,18 +200,27 @@ class NodeLink:
             raise error
         return body
 
-    async def control(self, node: Target, path: str, timeout_s: float) -> None:
-        """POST to a route of the node's own, without a body.
+    async def control(
+        self,
+        node: Target,
+        path: str,
+        timeout_s: float,
+        method: str = "POST",
+        owner: str | None = None,
+    ) -> bytes:
+        """Send a request without content to a route of the node's own; return the answer's body.
 
         Raises:
             NotAccepted, NodeLost, CallTimedOut, PlatformError: as `post` does.
         """
         pool = self._pool(node)
         connection = pool.take() or await self._connect(node, pool, timeout_s)
-        request = pool.head("POST", path) + b"content-length: 2\r\n\r\n{}"
+        owner_line = b"" if owner is None else _owner_line(owner)
+        request = pool.head(method, path) + owner_line + b"content-length: 2\r\n\r\n{}"
         body = await _exchange(pool, connection, request, timeout_s)
         if connection.status >= 300:
             raise _problem(node, connection.status, body)
+        return body
 
     async def probe(self, node: Target, timeout_s: float) -> bool:
         """Return whether the node answers `/livez` over a fresh connection in time."""
@@ -272,6 +289,10 @@ async def _exchange(pool: _Pool, connection: Connection, request: bytes, timeout
     finally:
         timer.cancel()
         pool.give(connection)
+
+
+def _owner_line(owner: str) -> bytes:
+    return b"%b: %b\r\n" % (link.OWNER, link.owner_value(owner))
 
 
 def _expire(connection: Connection, timeout_s: float) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from wire.errors import NoNode, NotFound, PlatformError, ServerUnavailable, ToolNotFound
 from wire.faces.catalogue import IndexedTool, ToolIndex
-from wire.models import NodeReport, NodeState, ServerReport, ServerState, ToolInfo
+from wire.models import NodeReport, NodeState, Scope, ServerReport, ServerState, ToolInfo
 
 log = logging.getLogger(__name__)
 
@@ -257,7 +257,11 @@ class Registry:
                         offers.setdefault(key, []).append(node)
         self._listed = ToolIndex(listed.values(), self._listed)
         self._known = ToolIndex(known.values())
-        self._offers = {key: _trusted(nodes) for key, nodes in offers.items()}
+        # An owner's process is where it is: a node that is only suspected still has it.
+        self._offers = {
+            key: nodes if known[key].scope is Scope.SESSION else _trusted(nodes)
+            for key, nodes in offers.items()
+        }
         for watcher in self._watchers:
             watcher()
 

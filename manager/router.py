@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -23,6 +24,7 @@ def choose_node(
     handle_node: str | None,
     load: Callable[[N], int],
     pick: Callable[[int], int],
+    owner: str | None = None,
 ) -> N | None:
     """Return the node that should take a call, or None if none can.
 
@@ -31,12 +33,19 @@ def choose_node(
         handle_node: Id of the node that a handle in the arguments names; no other will do.
         load: Calls in flight on a node.
         pick: Returns an integer from 0 up to, and without, its argument: a source of chance.
+        owner: Whose call it is, if the tool server is session-scoped.
+
+    An owner's calls all reach one node, which holds its process: each candidate is weighed with the
+    owner's name (rendezvous hashing), so that every manager finds the same one without a table. A
+    node that goes moves only its own owners; one that comes takes its share of all.
 
     Two candidates are drawn and the less busy one is taken: nearly as even as comparing all of
     them, without everybody running to the one that looked idle a moment ago.
     """
     if handle_node is not None:
         return next((node for node in candidates if node.id == handle_node), None)
+    if owner is not None:
+        return max(candidates, key=lambda node: _weight(owner, node.id), default=None)
     count = len(candidates)
     if count < 2:
         return candidates[0] if count else None
@@ -44,3 +53,7 @@ def choose_node(
     second = pick(count - 1)
     one, other = candidates[first], candidates[second + (second >= first)]
     return other if load(other) < load(one) else one
+
+
+def _weight(owner: str, node_id: str) -> bytes:
+    return hashlib.blake2b(f"{node_id}\n{owner}".encode(), digest_size=8).digest()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from manager.registry import NodeRecord
-from wire.models import NodeState, ServerReport, ServerState
+from wire.models import NodeState, ProcessReport, ServerReport, ServerState
 
 
 def _example(**fields: Any) -> ConfigDict:
@@ -35,6 +35,7 @@ class ServerOnNode(BaseModel):
     restarts: int
     in_flight: int
     retry_after_s: float | None
+    processes: list[ProcessReport] = []
 
     @classmethod
     def of(cls, node: NodeRecord, server: ServerReport) -> ServerOnNode:
@@ -50,6 +51,7 @@ class ServerOnNode(BaseModel):
             restarts=server.restarts,
             in_flight=0 if lost else server.in_flight,
             retry_after_s=None if lost else server.retry_after_s,
+            processes=[] if lost else server.processes,
         )
 
 
@@ -64,6 +66,16 @@ _SERVER_EXAMPLE: dict[str, Any] = {
     "in_flight": 2,
     "retry_after_s": None,
 }
+
+
+class SessionClosed(BaseModel):
+    """How many processes ended on each node, and the nodes on which that is unknown, with why."""
+
+    model_config = _example(session="rollout-17", closed={"explore": 1}, failed={})
+
+    session: str
+    closed: dict[str, int]
+    failed: dict[str, str]
 
 
 class NodeView(BaseModel):

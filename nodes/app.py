@@ -22,7 +22,7 @@ from nodes.link import Link
 from nodes.membership import Membership
 from nodes.profile import ProfileWatch, profile_path
 from nodes.settings import NodeSettings
-from nodes.supervisor import Surroundings
+from nodes.surroundings import Surroundings
 from wire import __version__, handles
 from wire.errors import Unauthorized
 from wire.faces.caller import Caller

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel
 
 from nodes.host import Host
-from wire.faces.caller import require_admin
+from wire.faces.caller import caller_of, owner_of, require_admin
+from wire.link import OWNER, owner_in
 from wire.models import NodeState, ServerReport, ServerState
 
 
@@ -25,6 +26,13 @@ class RestartAnswer(BaseModel):
 
     server: str
     state: ServerState
+
+
+class SessionClosed(BaseModel):
+    """How many processes belonged to the Session here."""
+
+    session: str
+    closed: int
 
 
 class Readiness(BaseModel):
@@ -88,6 +96,16 @@ def control_router(host: Host) -> APIRouter:
         state = next(report.state for report in host.servers_report() if report.name == name)
         return RestartAnswer(server=name, state=state)
 
+    @router.delete(
+        "/v1/sessions/{session}",
+        summary="Close a Session",
+        description="Ends the processes that belong to one of the caller's own Sessions.",
+        tags=["sessions"],
+    )
+    async def close_session(session: str, request: Request) -> SessionClosed:
+        closed = await host.close_session(_owner(request, session))
+        return SessionClosed(session=session, closed=closed)
+
     @router.get("/livez", summary="Does the process answer?", tags=["health"])
     async def livez() -> Alive:
         return Alive()
@@ -113,3 +131,12 @@ def control_router(host: Host) -> APIRouter:
         return readiness(host)
 
     return router
+
+
+def _owner(request: Request, session: str) -> str:
+    """Return whose Session is meant: a manager names the owner, anybody else is it."""
+    caller = caller_of(request.scope)
+    named = request.headers.get(OWNER.decode())
+    if named is not None and caller.peer:
+        return owner_in(named.encode("latin-1"))
+    return str(owner_of(caller, session))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from mcp_types import (
@@ -17,8 +17,9 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from nodes.channel import Channel
+from nodes.channel import Reply
 from wire import __version__
+from wire.errors import ServerError
 
 log = logging.getLogger(__name__)
 
@@ -37,37 +38,92 @@ class HandshakeFailed(Exception):
     """The tool server answered, but not so that it could be used."""
 
 
-async def shake_hands(channel: Channel, timeout_s: float) -> None:
-    """Agree on a protocol version: by `initialize`, else by the stateless era's `server/discover`.
+class Wire(Protocol):
+    """What carries JSON-RPC to a tool server: the pipes of a process, or HTTP."""
+
+    name: str
+    """The tool server's name, for errors and the log."""
+
+    request_meta: dict[str, Any] | None
+    """What each request's `_meta` must hold; set once the stateless era was agreed on."""
+
+    async def request(self, method: bytes, params: bytes, timeout_s: float) -> Reply:
+        """Send one request and return its response, a result or a JSON-RPC error.
+
+        Raises:
+            PlatformError: there is no response.
+        """
+        ...
+
+    def notify(self, method: bytes, params: bytes = b"{}") -> None:
+        """Send a notification; it is dropped if the server is gone."""
+        ...
+
+
+async def shake_hands(wire: Wire, timeout_s: float, newest_first: bool = False) -> None:
+    """Agree on a protocol version: by `initialize`, or by the stateless era's `server/discover`.
+
+    Args:
+        wire: To the tool server.
+        timeout_s: Seconds for each request.
+        newest_first: Whether to try the stateless era before the other one.
 
     Raises:
         HandshakeFailed: it speaks neither era.
-        PlatformError: see `Channel.request`.
+        PlatformError: see `Wire.request`.
     """
+    steps = (_discover, _initialize) if newest_first else (_initialize, _discover)
+    refusals = []
+    for step in steps:
+        refusal = await step(wire, timeout_s)
+        if refusal is None:
+            return
+        refusals.append(refusal)
+    if newest_first:
+        refusals.reverse()
+    raise HandshakeFailed(
+        f"it refused the MCP handshake of {HANDSHAKE_VERSION} ({refusals[0]}) and "
+        f"does not speak {STATELESS_VERSION} either"
+    )
+
+
+async def _initialize(wire: Wire, timeout_s: float) -> str | None:
+    """Try the handshake era; return why it was refused, if it was."""
     params = {
         "protocolVersion": HANDSHAKE_VERSION,
         "capabilities": {},
         "clientInfo": CLIENT_INFO,
     }
-    reply = await channel.request(b"initialize", orjson.dumps(params), timeout_s)
-    if isinstance(reply.message.get("result"), dict):
-        channel.notify(b"notifications/initialized")
-        return
-    channel.request_meta = {
+    try:
+        reply = await wire.request(b"initialize", orjson.dumps(params), timeout_s)
+    except ServerError as error:
+        return error.detail
+    if not isinstance(reply.message.get("result"), dict):
+        return _error_of(reply.message)
+    wire.notify(b"notifications/initialized")
+    return None
+
+
+async def _discover(wire: Wire, timeout_s: float) -> str | None:
+    """Try the stateless era; return why it was refused, if it was."""
+    wire.request_meta = {
         PROTOCOL_VERSION_META_KEY: STATELESS_VERSION,
         CLIENT_CAPABILITIES_META_KEY: {},
         CLIENT_INFO_META_KEY: CLIENT_INFO,
     }
-    discovered = await channel.request(b"server/discover", b"{}", timeout_s)
-    result = discovered.message.get("result")
-    if not isinstance(result, dict) or STATELESS_VERSION not in result.get("supportedVersions", ()):
-        raise HandshakeFailed(
-            f"it refused the MCP handshake of {HANDSHAKE_VERSION} ({_error_of(reply.message)}) and "
-            f"does not speak {STATELESS_VERSION} either"
-        )
+    try:
+        reply = await wire.request(b"server/discover", b"{}", timeout_s)
+    except ServerError as error:
+        wire.request_meta = None
+        return error.detail
+    result = reply.message.get("result")
+    if isinstance(result, dict) and STATELESS_VERSION in result.get("supportedVersions", ()):
+        return None
+    wire.request_meta = None
+    return _error_of(reply.message)
 
 
-async def list_tools(channel: Channel, timeout_s: float) -> list[dict[str, Any]]:
+async def list_tools(wire: Wire, timeout_s: float) -> list[dict[str, Any]]:
     """Return the definitions of all tools, page by page.
 
     Odd ones and repeated names are left out, and what is so large or so deep that it would cost
@@ -75,14 +131,14 @@ async def list_tools(channel: Channel, timeout_s: float) -> list[dict[str, Any]]
 
     Raises:
         HandshakeFailed: it refused to list them.
-        PlatformError: see `Channel.request`.
+        PlatformError: see `Wire.request`.
     """
     tools: dict[str, dict[str, Any]] = {}
     room: float = MAX_LIST_BYTES
     cursor: object = None
     for _ in range(MAX_PAGES):
         params = b"{}" if cursor is None else orjson.dumps({"cursor": cursor})
-        reply = await channel.request(b"tools/list", params, timeout_s)
+        reply = await wire.request(b"tools/list", params, timeout_s)
         result = reply.message.get("result")
         if not isinstance(result, dict):
             if _code_of(reply.message) == METHOD_NOT_FOUND:
@@ -95,7 +151,7 @@ async def list_tools(channel: Channel, timeout_s: float) -> list[dict[str, Any]]
                 tools[definition["name"]] = {"inputSchema": {"type": "object"}, **definition}
                 room -= _size_of(definition)
             else:
-                log.warning("tool server %s lists %s; left out", channel.name, fault)
+                log.warning("tool server %s lists %s; left out", wire.name, fault)
         cursor = result.get("nextCursor")
         if cursor is None:
             break

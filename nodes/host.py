@@ -14,7 +14,9 @@ from nodes.entries import Entry
 from nodes.plug import Plug
 from nodes.profile import Profile
 from nodes.results import cut_texts, is_result
-from nodes.supervisor import Supervisor, Surroundings
+from nodes.surroundings import Surroundings
+from nodes.unit import Unit
+from nodes.units import unit_of
 from wire.errors import NotFound, ServerError, ServerUnavailable
 from wire.faces.catalogue import ToolIndex
 from wire.link import call_params, inner_timeout
@@ -43,7 +45,7 @@ class Host:
         self._surroundings = surroundings
         self._on_change = on_change
         self._plugs: dict[str, Plug] = {}
-        self._leaving: set[Supervisor] = set()
+        self._leaving: set[Unit] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._index: ToolIndex | None = None
         self._last_index: ToolIndex | None = None
@@ -83,36 +85,45 @@ class Host:
         info = tool.info
         timeout_s = min(call.timeout_s or info.timeout_s, info.timeout_s)
         params = call_params(call, info.name, inner_timeout(timeout_s))
-        reply = await self._request(info.server, params, timeout_s)
+        reply = await self._request(info.server, params, timeout_s, str(call.owner))
         result = reply.message.get("result")
         if not is_result(result):
             raise _refused(info, reply)
         return Outcome(result, info, self.node_id, call.elapsed_ms())
 
-    async def relay(self, server: str, params: bytes, timeout_s: float) -> bytes:
+    async def relay(
+        self, server: str, params: bytes, timeout_s: float, owner: str | None = None
+    ) -> bytes:
         """Hand the `params` of a `tools/call` to a tool server; return its response as it came.
 
         Args:
             server: The tool server's name.
             params: A JSON object in one line, spliced in unseen.
             timeout_s: Seconds until the call is given up.
+            owner: Whose call it is; session-scoped tool servers need to know.
 
         Raises:
             PlatformError: there is no response.
         """
-        return (await self._request(server, params, timeout_s)).raw
+        return (await self._request(server, params, timeout_s, owner)).raw
 
-    async def _request(self, server: str, params: bytes, timeout_s: float) -> Reply:
+    async def close_session(self, owner: str) -> int:
+        """End the processes that belong to an owner alone; return how many there were."""
+        return sum(await asyncio.gather(*(u.close_session(owner) for u in self._units())))
+
+    async def _request(
+        self, server: str, params: bytes, timeout_s: float, owner: str | None
+    ) -> Reply:
         plug = self._plugs.get(server)
         if plug is None:
             raise ServerUnavailable(f"No tool server {server!r} is plugged into {self.node_id}.")
         if self.draining:
             raise ServerUnavailable(f"Node {self.node_id} is draining.", retry_after_s=1.0)
-        supervisor = plug.current
-        if supervisor is None:
+        unit = plug.current
+        if unit is None:
             raise plug.unavailable()
-        reply = await supervisor.request(params, timeout_s)
-        limit = supervisor.entry.max_result_chars
+        reply = await unit.request(params, timeout_s, owner)
+        limit = unit.entry.max_result_chars
         if limit is not None and cut_texts(reply.message, limit):
             return Reply(reply.message, orjson.dumps(reply.message))
         return reply
@@ -128,7 +139,7 @@ class Host:
     @property
     def in_flight(self) -> int:
         """How many calls the node works on."""
-        return sum(s.in_flight for s in self._supervisors())
+        return sum(s.in_flight for s in self._units())
 
     @property
     def problems(self) -> list[str]:
@@ -182,7 +193,7 @@ class Host:
         """Refuse new calls, and wait at most `timeout_s` seconds for the running ones."""
         self.draining = True
         self._changed()
-        waits = [asyncio.create_task(s.drain(timeout_s)) for s in self._supervisors()]
+        waits = [asyncio.create_task(s.drain(timeout_s)) for s in self._units()]
         if waits:
             await asyncio.wait(waits)
 
@@ -191,14 +202,14 @@ class Host:
         self.draining = True
         for task in list(self._tasks):
             task.cancel()
-        supervisors = self._supervisors()
-        await asyncio.gather(*(s.stop() for s in supervisors), return_exceptions=True)
+        units = self._units()
+        await asyncio.gather(*(s.stop() for s in units), return_exceptions=True)
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._plugs.clear()
         self._leaving.clear()
 
-    def _supervisors(self) -> list[Supervisor]:
+    def _units(self) -> list[Unit]:
         plugged = [s for plug in self._plugs.values() for s in (plug.current, plug.coming) if s]
         return [*plugged, *self._leaving]
 
@@ -213,18 +224,18 @@ class Host:
                 self._begin(plug, entry)
 
     def _begin(self, plug: Plug, entry: Entry) -> None:
-        """Start a supervisor for `entry`; it takes the plug at once unless one serves there."""
+        """Start a unit for `entry`; it takes the plug at once unless one serves there."""
         self._drop_coming(plug)
-        supervisor = Supervisor(entry, self._surroundings, self._changed)
+        unit = unit_of(entry, self._surroundings, self._changed)
         if plug.is_serving():
-            plug.coming = supervisor
-            self._spawn(self._swap(plug, supervisor))
+            plug.coming = unit
+            self._spawn(self._swap(plug, unit))
         else:
             self._retire(plug)
-            plug.current, plug.entry = supervisor, entry
-        supervisor.start()
+            plug.current, plug.entry = unit, entry
+        unit.start()
 
-    async def _swap(self, plug: Plug, coming: Supervisor) -> None:
+    async def _swap(self, plug: Plug, coming: Unit) -> None:
         """Let a new process take over when it is ready; if it never is, the old one stays."""
         await coming.settled.wait()
         if plug.coming is not coming:
@@ -232,7 +243,7 @@ class Host:
         plug.coming = None
         if coming.state is ServerState.READY:
             old, plug.current, plug.entry = plug.current, coming, coming.entry
-            if old is not None:
+            if old is not None and not coming.follow(old):
                 self._leave(old)
         else:
             plug.refused, plug.refusal = coming.entry, coming.error
@@ -252,17 +263,17 @@ class Host:
         if current is not None:
             self._leave(current)
 
-    def _leave(self, supervisor: Supervisor) -> None:
-        supervisor.refuse_calls()
-        self._leaving.add(supervisor)
-        self._spawn(self._drain_and_stop(supervisor))
+    def _leave(self, unit: Unit) -> None:
+        unit.refuse_calls()
+        self._leaving.add(unit)
+        self._spawn(self._drain_and_stop(unit))
 
-    async def _drain_and_stop(self, supervisor: Supervisor) -> None:
+    async def _drain_and_stop(self, unit: Unit) -> None:
         try:
-            await supervisor.drain(supervisor.entry.timeout_s + DRAIN_MARGIN_S)
+            await unit.drain(unit.entry.timeout_s + DRAIN_MARGIN_S)
         finally:
-            await supervisor.stop()
-            self._leaving.discard(supervisor)
+            await unit.stop()
+            self._leaving.discard(unit)
             self._changed()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -12,7 +12,7 @@ from wire.errors import BadRequest
 from wire.faces.caller import require_peer
 from wire.faces.gate import HEADERS_KEY
 from wire.faces.http import HungUp, Receive, Scope, Send, read_body, send_json, unless_hung_up
-from wire.link import PATH, TIMEOUT
+from wire.link import OWNER, PATH, TIMEOUT, owner_in
 
 PULSE_S = 0.25
 STALLED_S = 1.5
@@ -65,7 +65,9 @@ class Link:
         now = asyncio.get_running_loop().time()
         if now < self._wary_until or self._is_stalled(now):
             await _unless_given_up(receive)
-        reply = await unless_hung_up(receive, self._host.relay(server, params, timeout_s))
+        named = scope[HEADERS_KEY].get(OWNER)
+        owner = None if named is None else owner_in(named)
+        reply = await unless_hung_up(receive, self._host.relay(server, params, timeout_s, owner))
         await send_json(send, 200, reply)
 
     def _is_stalled(self, now: float) -> bool:

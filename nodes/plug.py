@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nodes.entries import Entry
-from nodes.supervisor import Supervisor
+from nodes.unit import Unit
 from wire.errors import ServerUnavailable
 from wire.models import ServerReport, ServerState, ToolInfo
 
@@ -27,8 +27,8 @@ class Plug:
 
     name: str
     entry: Entry | None = None
-    current: Supervisor | None = None
-    coming: Supervisor | None = None
+    current: Unit | None = None
+    coming: Unit | None = None
     fault: str | None = None
     refused: Entry | None = None
     refusal: str | None = None

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One life of a process; times in seconds on any one clock. `ready` is None if it never was."""
+    """One life of a tool server; times in seconds on any one clock.
+
+    `ready` is None if it never was. `away` means that it failed for a reason that may pass by
+    itself, such as a network that is down.
+    """
 
     started: float
     ready: float | None
     ended: float
+    away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,8 @@ class RestartPolicy:
         base_s: Wait before the first restart; it doubles with each that follows.
         max_s: Longest wait.
         reset_s: Uptime after which a run counts as sound and the wait begins anew.
-        give_up: Runs in a row that never became ready, after which none follows.
+        give_up: Runs in a row that never became ready, after which none follows. Those that were
+            away do not count: it is tried on for ever.
     """
 
     base_s: float = 0.5
@@ -57,7 +63,7 @@ def decide(history: Sequence[Run], now: float, policy: RestartPolicy) -> Restart
     """
     stillborn = 0
     for run in reversed(history):
-        if run.ready is not None:
+        if run.ready is not None or run.away:
             break
         stillborn += 1
     if stillborn >= policy.give_up:

@@ -13,9 +13,9 @@ from wire.faces.http import Asgi
 
 
 @asynccontextmanager
-async def serve(app: Asgi) -> AsyncIterator[str]:
-    """Yield the base URL of `app`, served by uvicorn as in production."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+async def serve(app: Asgi, port: int = 0) -> AsyncIterator[str]:
+    """Yield the base URL of `app`, served by uvicorn as in production; on any free port if 0."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=2
         )

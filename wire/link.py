@@ -1,13 +1,15 @@
 """The link: how a manager hands one call to a node over HTTP.
 
 `POST /link/{server}` with the secret as bearer; the body is the `params` of an MCP `tools/call`, in
-one line, which the node splices into the tool server's conversation without parsing it. The answer
+one line, which the node splices into the tool server's conversation without parsing it; therefore a
+call to a session-scoped tool server names its owner in a header as well. The answer
 is 200 with the tool server's JSON-RPC response as it came, or a problem document.
 """
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote, unquote
 
 import orjson
 
@@ -17,6 +19,9 @@ from wire.models import Call
 PATH = "/link/"
 CALL_ID = b"x-call-id"
 TIMEOUT = b"x-timeout-seconds"
+OWNER = b"x-agentdock-owner"
+"""Whose call it is, where the node must know it: for session-scoped tool servers only. It is in the
+params too, but those are not parsed on the way."""
 
 _MARGIN_S = 0.5
 _MARGIN_SHARE = 0.1
@@ -29,6 +34,16 @@ def inner_timeout(timeout_s: float) -> float:
     explain a timeout answers first.
     """
     return timeout_s - min(_MARGIN_S, timeout_s * _MARGIN_SHARE)
+
+
+def owner_value(owner: str) -> bytes:
+    """Return an owner as the value of its header, whatever a Session's name holds."""
+    return quote(owner, safe="/:").encode()
+
+
+def owner_in(value: bytes) -> str:
+    """Return the owner that a header's value names."""
+    return unquote(value.decode("latin-1"))
 
 
 def call_params(call: Call, tool: str, timeout_s: float) -> bytes:

@@ -40,6 +40,13 @@ class ServerState(StrEnum):
     FAILED = "failed"
 
 
+class Scope(StrEnum):
+    """Whom one process of a tool server serves: everybody, or one Session alone."""
+
+    SHARED = "shared"
+    SESSION = "session"
+
+
 class ToolInfo(BaseModel):
     """One tool of one tool server.
 
@@ -55,6 +62,7 @@ class ToolInfo(BaseModel):
     idempotent: bool = False
     timeout_s: float = 60.0
     affinity: str | None = None
+    scope: Scope = Scope.SHARED
 
     @property
     def qualified(self) -> str:
@@ -82,8 +90,21 @@ class ToolInfo(BaseModel):
         return schema if isinstance(schema, dict) else {"type": "object"}
 
 
+class ProcessReport(BaseModel):
+    """One of several processes of a tool server."""
+
+    state: ServerState
+    error: str | None = None
+    pid: int | None = None
+    restarts: int = 0
+    in_flight: int = 0
+
+
 class ServerReport(BaseModel):
-    """One tool server as its node sees it. `error` says what is wrong and what would cure it."""
+    """One tool server as its node sees it. `error` says what is wrong and what would cure it.
+
+    `processes` lists those of a pool, or of Sessions; then `pid` is None.
+    """
 
     name: str
     state: ServerState
@@ -93,6 +114,17 @@ class ServerReport(BaseModel):
     restarts: int = 0
     in_flight: int = 0
     retry_after_s: float | None = None
+    processes: list[ProcessReport] = []
+
+    def process(self) -> ProcessReport:
+        """Return the part of it that one process among several has for itself."""
+        return ProcessReport(
+            state=self.state,
+            error=self.error,
+            pid=self.pid,
+            restarts=self.restarts,
+            in_flight=self.in_flight,
+        )
 
 
 class NodeReport(BaseModel):

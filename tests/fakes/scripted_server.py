@@ -33,6 +33,7 @@ def _options() -> argparse.Namespace:
     flag("--crash-on-start", type=int, nargs="?", const=10**9, help="the first N starts exit 3")
     flag("--say", default="", help="print this to stderr at start")
     flag("--hang-at-start", action="store_true", help="read nothing and answer nothing")
+    flag("--hang-from", type=int, default=10**9, help="hang at the N-th start and at later ones")
     flag("--rubbish", default="", help="print this line to stdout at start")
     flag("--flood-stdout", action="store_true", help="print rubbish to stdout without end")
     flag("--flood-stderr", action="store_true", help="print to stderr without end")
@@ -77,6 +78,7 @@ class Server:
             "raw": lambda _, __: None,
             "big": lambda arguments, _: text("x" * int(arguments["size"])),
             "mark": self.mark,
+            "pid": lambda _, __: text(str(os.getpid())),
             "die": self.die,
             "change": self.change,
             **{name: lambda arguments, _: text(str(arguments)) for name in options.tool},
@@ -274,7 +276,7 @@ def main() -> int:
     for wanted, stream in ((options.flood_stdout, 1), (options.flood_stderr, 2)):
         if wanted:
             threading.Thread(target=flood, args=[stream], daemon=True).start()
-    if options.hang_at_start:
+    if options.hang_at_start or start >= options.hang_from:
         time.sleep(600)
     if options.sdk:
         serve_with_sdk()

@@ -35,7 +35,7 @@ ALONE = ("nodes/guardian.py", "mcp_servers/sandbox/cell.py", "mcp_servers/sandbo
 """Programs that start without our packages' dependencies."""
 
 MAY_END_PROCESSES = (
-    "nodes/supervisor.py",
+    "nodes/ending.py",
     "nodes/guardian.py",
     "manager/launchers/*.py",
     "mcp_servers/sandbox/*.py",

@@ -58,3 +58,37 @@ def test_a_handle_decides_however_busy_its_node_is() -> None:
 
 def test_a_handle_of_a_node_that_is_no_candidate_chooses_none() -> None:
     assert choose_node([Node("a"), Node("b")], "c", busy, picks()) is None
+
+
+def test_an_owners_calls_all_reach_one_node_in_whatever_order_the_nodes_are_known() -> None:
+    nodes = [Node("a"), Node("b", 99), Node("c")]
+    for number in range(50):
+        chosen = {
+            choose_node(order, None, busy, picks(), f"alice/{number}")
+            for order in (nodes, nodes[::-1], [nodes[1], nodes[2], nodes[0]])
+        }
+        assert len(chosen) == 1
+
+
+def test_owners_are_spread_over_the_nodes() -> None:
+    nodes = [Node("a"), Node("b"), Node("c")]
+    chosen = Counter(choose_node(nodes, None, busy, picks(), f"k/{n}") for n in range(3000))
+    assert min(chosen.values()) > 900
+
+
+def test_a_node_that_goes_moves_only_its_own_owners() -> None:
+    nodes = [Node("a"), Node("b"), Node("c")]
+    for number in range(200):
+        before = choose_node(nodes, None, busy, picks(), f"k/{number}")
+        after = choose_node(nodes[:2], None, busy, picks(), f"k/{number}")
+        assert before == Node("c") or before == after
+
+
+def test_an_owner_without_a_candidate_gets_none() -> None:
+    assert choose_node([], None, busy, picks(), "alice") is None
+
+
+def test_a_handle_comes_before_the_owner() -> None:
+    nodes = [Node("a"), Node("b")]
+    for name in ("a", "b"):
+        assert choose_node(nodes, name, busy, picks(), "alice") == Node(name)

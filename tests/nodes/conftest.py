@@ -11,7 +11,8 @@ import uvloop
 
 from nodes.entries import Entry
 from nodes.host import Host
-from nodes.supervisor import Supervisor, Surroundings
+from nodes.supervisor import Supervisor
+from nodes.surroundings import Surroundings
 from tests.nodes.running import Supervise, nothing, surroundings_in
 
 

@@ -15,7 +15,8 @@ from nodes.entries import Entry
 from nodes.environment import PROJECT_ROOT, base_environment
 from nodes.profile import Profile
 from nodes.restarts import RestartPolicy
-from nodes.supervisor import Supervisor, Surroundings
+from nodes.supervisor import Supervisor
+from nodes.surroundings import Surroundings
 
 SCRIPTED = PROJECT_ROOT / "tests" / "fakes" / "scripted_server.py"
 QUICK = RestartPolicy(base_s=0.01, max_s=0.02, reset_s=60, give_up=3)

@@ -195,7 +195,7 @@ async def test_a_node_without_any_tool_is_not_ready_and_says_why(tmp_path: Path)
 async def test_a_node_with_one_broken_server_is_degraded_and_serves_the_rest(
     tmp_path: Path,
 ) -> None:
-    async with node(tmp_path, f"{PROFILE}\n[mcpServers.bad]\nurl = 'http://x'\n") as client:
+    async with node(tmp_path, f"{PROFILE}\n[mcpServers.bad]\nurl = 'ftp://x'\n") as client:
         answer = (await client.get("/readyz")).json()
     assert answer["status"] == "degraded"
     assert answer["servers"] == {"bad": "failed", "tools": "ready"}

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from nodes.entries import EntryFault, parse_entry
+from nodes.entries import EntryFault, Place, Transport, parse_entry
 from nodes.environment import PROJECT_ROOT, base_environment, find_command
+from wire.models import Scope
 
 ENVIRON = {"KEY": "k1", "EMPTY": "", "AGENTDOCK_SECRET": "never to be seen"}
 
@@ -18,6 +19,21 @@ def fault_of(raw: object, name: str = "tools") -> str:
     with pytest.raises(EntryFault) as caught:
         parse_entry(name, raw, ENVIRON)
     return str(caught.value)
+
+
+def with_extras(**extras: Any) -> dict[str, Any]:
+    return {"command": "x", "agentdock": extras}
+
+
+def test_an_entry_says_whom_a_process_serves_and_how_many_there_are() -> None:
+    shared = parse_entry("tools", with_extras(processes=4, max_in_flight=2), {})
+    assert (shared.scope, shared.processes, shared.max_in_flight) == (Scope.SHARED, 4, 2)
+    session = parse_entry("tools", with_extras(scope="session"), {})
+    assert (session.scope, session.session_idle_s, session.max_sessions) == (
+        Scope.SESSION,
+        600,
+        64,
+    )
 
 
 def test_an_entry_holds_what_the_file_says_with_variables_expanded() -> None:
@@ -48,6 +64,30 @@ def test_an_entry_without_extras_has_the_documented_defaults() -> None:
     assert (entry.timeout_s, entry.enabled, entry.cwd) == (60, True, PROJECT_ROOT)
 
 
+@pytest.mark.parametrize(
+    ("kind", "transport"),
+    [
+        (None, Transport.HTTP),
+        ("http", Transport.HTTP),
+        ("streamable-http", Transport.HTTP),
+        ("sse", Transport.SSE),
+    ],
+)
+def test_a_remote_entry_names_a_place_with_variables_expanded(
+    kind: str | None, transport: Transport
+) -> None:
+    raw: dict[str, Any] = {
+        "url": "https://tools.example/${KEY}/mcp",
+        "headers": {"Authorization": "Bearer ${KEY}"},
+        "agentdock": {"timeout_s": 5},
+    } | ({"type": kind} if kind else {})
+    entry = parse_entry("far", raw, ENVIRON)
+    headers = {"Authorization": "Bearer k1"}
+    assert entry.place == Place("https://tools.example/k1/mcp", headers, transport)
+    assert entry.timeout_s == 5
+    assert "k1" not in repr(entry)
+
+
 def test_values_of_the_environment_are_not_in_an_entrys_text() -> None:
     entry = parse_entry("tools", {"command": "x", "env": {"A": "${KEY}"}}, ENVIRON)
     assert "k1" not in repr(entry)
@@ -70,10 +110,34 @@ def test_values_of_the_environment_are_not_in_an_entrys_text() -> None:
         ({"command": "x", "env": {"A B": "y"}}, "not the name of a variable"),
         ({"args": []}, "`command` is missing"),
         ({"command": ""}, "`command`"),
-        ({"url": "http://x"}, "Remote tool servers (url) are not supported yet"),
-        ({"command": "x", "type": "sse"}, "Remote tool servers (url) are not supported yet"),
+        ({"url": "http://x", "command": "x"}, "give one of them"),
+        ({"command": "x", "type": "sse"}, "give one of them"),
+        ({"command": "x", "type": "carrier pigeon"}, "`type`"),
+        ({"type": "sse"}, "`url` is missing"),
+        ({"url": "http://x", "header": {}}, "Did you mean `headers`?"),
+        ({"url": "http://x", "type": "stdio"}, "`type`: with a `url`"),
+        ({"url": "ftp://x"}, "`url` must be"),
+        ({"url": "${KEY}"}, "`url` must be"),
+        ({"url": "http://x/${NONE}"}, "needs NONE, which is not set"),
+        ({"url": "http://x/?k=${AGENTDOCK_SECRET}"}, "never given to a tool server"),
+        ({"url": "http://x", "headers": {"A": "${AGENTDOCK_SECRET}"}}, "never given"),
+        ({"url": "http://x", "headers": {"A": "one\ntwo"}}, "must be one line"),
+        ({"url": "http://x", "headers": {"A b": "c"}}, "not the name of a header"),
+        ({"url": "http://x", "headers": {"Mcp-Session-Id": "c"}}, "is set by MCP itself"),
+        ({"url": "http://x", "agentdock": {"env_pass": ["KEY"]}}, "has no environment"),
         ("python x.py", "must be a table"),
         ({"command": "x", "cwd": "~no-such-user/x"}, "`cwd`: the home folder"),
+        (with_extras(processes=2, affinity="box"), "a handle names a node, not one of"),
+        (
+            with_extras(processes=2, scope="session"),
+            '`agentdock.processes` is for scope = "shared"',
+        ),
+        (with_extras(processes=0), "`agentdock.processes`"),
+        (with_extras(processes=65), "`agentdock.processes`"),
+        (with_extras(scope="global"), "`agentdock.scope`"),
+        (with_extras(session_idle_s=5), '`agentdock.session_idle_s` needs `scope = "session"`'),
+        (with_extras(max_sessions=5), '`agentdock.max_sessions` needs `scope = "session"`'),
+        ({"url": "http://x", "agentdock": {"processes": 2}}, "a remote one has its own"),
     ],
 )
 def test_a_fault_says_which_key_and_what_to_do(raw: object, says: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nodes.host import Host
-from nodes.supervisor import Surroundings
+from nodes.surroundings import Surroundings
 from tests import leaks
 from tests.nodes.running import (
     call_of,

@@ -79,7 +79,7 @@ def test_a_json_file_with_the_same_map_is_read_as_well(tmp_path: Path) -> None:
 
 
 def test_a_broken_entry_is_its_own_fault_alone(path: Path) -> None:
-    path.write_text(ONE + '[mcpServers.bad]\ncomand = "x"\n[mcpServers.url]\nurl = "http://x"\n')
+    path.write_text(ONE + '[mcpServers.bad]\ncomand = "x"\n[mcpServers.url]\nurl = "ftp://x"\n')
     profile = read_profile(path, {})
     assert profile.entries.keys() == {"one"}
     assert profile.faults.keys() == {"bad", "url"}

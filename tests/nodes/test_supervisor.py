@@ -14,7 +14,8 @@ import pytest
 
 from nodes.entries import Entry, parse_entry
 from nodes.restarts import RestartPolicy
-from nodes.supervisor import Supervisor, Surroundings
+from nodes.supervisor import Supervisor
+from nodes.surroundings import Surroundings
 from tests import leaks
 from tests.nodes.running import (
     Supervise,
@@ -350,7 +351,7 @@ async def test_a_server_that_drains_is_not_started_again(
         await call(supervisor, "die")
     await eventually(lambda: supervisor.state is ServerState.BACKING_OFF)
     supervisor.refuse_calls()
-    await eventually(lambda: supervisor._life is not None and supervisor._life.done())
+    await eventually(lambda: supervisor._keeping is not None and supervisor._keeping.done())
     assert len(starts.read_text().splitlines()) == 1
     assert supervisor.state is ServerState.DRAINING
 
