@@ -9,18 +9,14 @@ import logging
 import os
 import secrets
 import socket
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
-from nodes import guardian
 from nodes.app import Service, create_service
+from nodes.guarding import Guarding
 from nodes.settings import NodeSettings, load_settings
 from wire.log import configure
 from wire.serving import allow_many_files, listen, server_config
@@ -96,7 +92,7 @@ def main() -> int:
     configure(settings.log_level, settings.log_format, f"node {settings.node_id}")
     allow_many_files()
     run = secrets.token_hex(16)
-    with listener, _guarded(run):
+    with listener, Guarding(run):
         service = create_service(settings, environment, run)
         config = server_config(service.front, loop="uvloop", hangers_on_s=HANGERS_ON_S)
         server = _Server(config, service, settings.drain_s)
@@ -113,29 +109,6 @@ def _cannot_listen(settings: NodeSettings, error: OSError) -> str:
         return f"{place} is in use: stop what listens there, or set AGENTDOCK_NODE_PORT."
     reason = error.strerror or str(error)
     return f"Cannot listen on {place}: {reason}. Set AGENTDOCK_NODE_HOST and AGENTDOCK_NODE_PORT."
-
-
-@contextmanager
-def _guarded(run: str) -> Iterator[None]:
-    """Have a guardian end what carries `run`, however this process ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(Path(guardian.__file__).resolve()), run],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env={},
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    try:
-        yield
-    finally:
-        process.stdin.close()
-        try:
-            process.wait(timeout=guardian.LIMIT_S)
-        except subprocess.TimeoutExpired:
-            log.error("the guardian (pid %d) is still ending what this node left", process.pid)
 
 
 def _end_with_stdin(server: _Server) -> None:

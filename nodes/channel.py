@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from nodes.lines import NotJson, guess_id, own_id, parse_line, with_meta
+from nodes.lines import NotJson, answer_to, guess_id, own_id, parse_line, with_meta
 from nodes.throttle import Throttle
 from wire.children import keep_standard_streams
 from wire.errors import (
@@ -39,8 +39,6 @@ STDERR_PER_S = 8 * 1024 * 1024
 NOISE_LOGGED = 3
 LAST_WORDS_S = 0.1
 """How long a dead process's pipes may still bring replies; a grandchild can hold them open."""
-
-_METHOD_NOT_FOUND = -32601
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,14 +310,8 @@ class Channel(asyncio.SubprocessProtocol):
             if method == "notifications/tools/list_changed":
                 self._on_tools_changed()
             return
-        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": number}
-        if method == "ping":
-            answer["result"] = {}
-        else:
-            refusal = f"The platform does not offer {method} to tool servers."
-            answer["error"] = {"code": _METHOD_NOT_FOUND, "message": refusal}
         if self._is_reading():
-            self._write(orjson.dumps(answer) + b"\n")
+            self._write(orjson.dumps(answer_to(method, number)) + b"\n")
 
     def _give_up(self, line: bytes) -> None:
         """Fail the call that an unreadable answer belongs to; else it would wait out its time."""

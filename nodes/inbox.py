@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeGuard
 
 import orjson
-from mcp_types import METHOD_NOT_FOUND
 
 from nodes.channel import Reply
+from nodes.lines import answer_to
 from wire.errors import CallTimedOut, ServerCrashed, ServerUnavailable
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ _NEWS = ("notifications/tools/list_changed", "notifications/subscriptions/acknow
 """The second says from when on the first will come: what changed before would go unnoticed."""
 
 
-class Inbox:
+class Inbox(ABC):
     """Takes what a remote tool server says. Subclasses send.
 
     Args:
@@ -43,13 +44,13 @@ class Inbox:
         self._beside: set[asyncio.Task[None]] = set()
         self._greeting: asyncio.Task[None] | None = None
 
+    @abstractmethod
     def tell_cancelled(self, number: int, why: str) -> None:
         """Tell the server to stop working on a request."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, message: dict[str, Any]) -> None:
         """Answer what the server asked."""
-        raise NotImplementedError
 
     def refuse_if_ended(self) -> None:
         """Refuse a request that cannot be sent any more.
@@ -163,13 +164,7 @@ class Inbox:
             if method in _NEWS:
                 self.on_tools_changed()
             return
-        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": number}
-        if method == "ping":
-            answer["result"] = {}
-        else:
-            refusal = f"The platform does not offer {method} to tool servers."
-            answer["error"] = {"code": METHOD_NOT_FOUND, "message": refusal}
-        self.answer(answer)
+        self.answer(answer_to(method, number))
 
 
 def is_response(message: object) -> TypeGuard[dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from mcp_types import METHOD_NOT_FOUND
 
 _ID = re.compile(rb'"id"\s*:\s*"?(\d{1,18})')
 ID_WITHIN = 300
@@ -61,6 +62,15 @@ def guess_id(line: bytes) -> int:
     """Return the id that an unreadable line seems to answer; else NOT_OURS."""
     match = _ID.search(line[:ID_WITHIN]) or _ID.search(line[-ID_WITHIN:])
     return int(match[1]) if match else NOT_OURS
+
+
+def answer_to(method: object, number: object) -> dict[str, Any]:
+    """Return the response to a request that a tool server began: it may ping, and no more."""
+    answer: dict[str, Any] = {"jsonrpc": "2.0", "id": number}
+    if method == "ping":
+        return {**answer, "result": {}}
+    refusal = f"The platform does not offer {method} to tool servers."
+    return {**answer, "error": {"code": METHOD_NOT_FOUND, "message": refusal}}
 
 
 def with_meta(params: bytes, meta: Mapping[str, Any]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -12,6 +13,7 @@ import pytest
 
 from nodes import guardian
 from nodes.guardian import INSTANCE, sweep
+from nodes.guarding import Guarding
 from tests import leaks
 
 SLEEP = [sys.executable, "-I", "-S", "-c", "import time; print(flush=True); time.sleep(600)"]
@@ -107,3 +109,16 @@ def test_the_guardian_ends_what_is_marked_when_its_pipe_closes(
     watcher.stdin.close()
     assert leaks.ended(marked, 5)
     assert watcher.wait(5) == 0
+
+
+def test_a_guardian_that_is_killed_is_replaced_and_ends_with_its_node(marker: str) -> None:
+    with Guarding(marker) as guarding:
+        first = guarding.pid
+        leaks.kill(first)
+        until = time.monotonic() + 5
+        while guarding.pid == first and time.monotonic() < until:
+            leaks.ended(first, 0.02)
+        second = guarding.pid
+        assert second != first
+        assert leaks.alive(second)
+    assert leaks.ended(second, 5)
