@@ -88,6 +88,12 @@ def _nodes(parts: Parts) -> APIRouter:
         if report.id != node_id:
             raise BadRequest(f"The report is of node {report.id!r}, not of {node_id!r}.")
         _check_url(report.url)
+        rival = parts.registry.rival(report)
+        if rival is not None:
+            raise BadRequest(
+                f"There is a node {node_id!r} already, at {rival.url}: give one of them another "
+                "AGENTDOCK_NODE_ID."
+            )
         await parts.reports.take(report)
         return ReportTaken()
 

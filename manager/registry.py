@@ -13,6 +13,8 @@ from wire.models import NodeReport, NodeState, Scope, ServerReport, ServerState,
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+RIVAL_S = 6.0
+"""Silence after which a node may be another process at another address: over one report's time."""
 UNUSABLE = (ServerState.FAILED, ServerState.STOPPED)
 
 
@@ -124,6 +126,17 @@ class Registry:
         if report.id not in self._nodes:
             self._nodes[report.id] = NodeRecord(report, self._clock(), NodeState.JOINING)
             self._rebuild()
+
+    def rival(self, report: NodeReport) -> NodeRecord | None:
+        """Return the node that has the id of a report already, and is alive at another address.
+
+        To take both in turns would break the calls on either at each of their reports.
+        """
+        known = self._nodes.get(report.id)
+        if known is None or known.state in (NodeState.LOST, NodeState.JOINING):
+            return None
+        another = known.report.boot != report.boot and known.url != report.url
+        return known if another and self._clock() - known.reported < RIVAL_S else None
 
     def lose(self, node: NodeRecord) -> None:
         """Judge a node lost: it gets no calls until it reports again."""

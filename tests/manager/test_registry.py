@@ -189,3 +189,17 @@ def test_an_unknown_tool_is_refused_with_similar_names(registry: Registry) -> No
     registry.apply(ScriptedNode().report())
     with pytest.raises(ToolNotFound, match=r"echo__ecco.*echo"):
         registry.find("echo__ecco")
+
+
+def test_a_second_living_node_of_the_same_id_is_a_rival_and_a_restarted_one_is_not() -> None:
+    now = 100.0
+    registry = Registry(clock=lambda: now)
+    report = ScriptedNode().report(boot="one")
+    registry.apply(report)
+    elsewhere = {"boot": "two", "url": "http://127.0.0.1:1"}
+    assert registry.rival(report.model_copy(update={"boot": "two"})) is None
+    rival = registry.rival(report.model_copy(update=elsewhere))
+    assert rival is not None
+    assert rival.url == report.url
+    now += 10
+    assert registry.rival(report.model_copy(update=elsewhere)) is None
