@@ -20,13 +20,14 @@ from manager.instance import kept_secret
 from manager.launchers.base import Launcher
 from manager.launchers.external import ExternalLauncher
 from manager.launchers.process import ProcessLauncher
+from manager.metrics import Metrics
 from manager.node_link import NodeLink
 from manager.records import Recorder
 from manager.registry import Registry
 from manager.reports import Reports
 from manager.settings import SQLITE, ManagerSettings
 from manager.stores.address import parse
-from manager.stores.base import Store
+from manager.stores.base import CallRecord, Store
 from manager.stores.sharing import SharedStore
 from manager.stores.sqlite import SqliteStore
 from wire import __version__
@@ -118,17 +119,18 @@ def create_app(
     reports = Reports(registry, store, link.drop)
     policy = FleetPolicy(lost_after_s=settings.lost_after_s)
     fleet = Fleet(registry, link, launcher, store, policy)
+    metrics = Metrics(registry, lambda: calls.in_flight, lambda: recorder.dropped)
     calls = CallService(
         registry=registry,
         link=link,
         secret=secret,
-        record=recorder.add,
+        record=_each(metrics.count, recorder.add),
         suspect=fleet.suspect,
         max_in_flight=settings.max_in_flight,
         record_bodies=settings.record_bodies,
     )
     health = Health(registry, store, fleet, calls, recorder, outspoken=settings.loopback)
-    parts = Parts(registry, store, link, fleet, reports, recorder, health)
+    parts = Parts(registry, store, link, fleet, reports, recorder, health, metrics)
     banner = Banner(settings, registry, fleet, announce) if announce else None
 
     @asynccontextmanager
@@ -145,6 +147,16 @@ def create_app(
         catalogue=calls, control=control, policy=_gate_policy(settings, secret), service="agentdock"
     )
     return front
+
+
+def _each(*takers: Callable[[CallRecord], None]) -> Callable[[CallRecord], None]:
+    """Return what hands a record to every taker."""
+
+    def take(record: CallRecord) -> None:
+        for taker in takers:
+            taker(record)
+
+    return take
 
 
 async def _open(parts: Parts, banner: Banner | None, stack: AsyncExitStack) -> None:

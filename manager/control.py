@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from manager.fleet import Fleet
 from manager.health import Health, summary
+from manager.metrics import CONTENT_TYPE, Metrics
 from manager.node_link import NodeLink, NotAccepted
 from manager.records import Recorder
 from manager.registry import NodeRecord, Registry
@@ -51,6 +52,7 @@ class Parts:
     reports: Reports
     recorder: Recorder
     health: Health
+    metrics: Metrics
 
 
 def _peer(request: Request) -> None:
@@ -74,7 +76,14 @@ PEER_OR_ADMIN = Depends(_peer_or_admin)
 
 def routers(parts: Parts) -> list[APIRouter]:
     """Return all routes of the manager's own."""
-    return [_nodes(parts), _servers(parts), _sessions(parts), _calls(parts), _health(parts.health)]
+    return [
+        _nodes(parts),
+        _servers(parts),
+        _sessions(parts),
+        _calls(parts),
+        _health(parts.health),
+        _metrics(parts.metrics),
+    ]
 
 
 def _nodes(parts: Parts) -> APIRouter:
@@ -256,5 +265,16 @@ def _health(health: Health) -> APIRouter:
         if "application/json" in request.headers.get("accept", ""):
             return JSONResponse(readiness.model_dump(mode="json"))
         return PlainTextResponse(summary(readiness))
+
+    return router
+
+
+def _metrics(metrics: Metrics) -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/metrics", summary="Numbers for Prometheus", response_class=PlainTextResponse)
+    async def read() -> Response:
+        """Answer with calls by tool, node and kind of error, and the state of nodes, as text."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     return router

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import time
 from collections import Counter
@@ -113,9 +114,12 @@ async def test_a_node_rejoins_a_manager_that_was_killed_and_started_again(tmp_pa
 async def test_two_nodes_share_the_calls_of_a_tool(tmp_path: Path) -> None:
     async with platform(tmp_path, {"one": profile(), "two": profile()}) as running:
         answers = await asyncio.gather(*(running.call("echo", text="x") for _ in range(200)))
+        metrics = (await running.client.get("/metrics")).text
     share = Counter(answer.json()["node"] for answer in answers)
     assert set(share) == {"one", "two"}
     assert min(share.values()) > 40
+    counted = re.findall(r"duration_seconds_count\{.*node=\"(one|two)\".* (\d+)\.0", metrics)
+    assert {node: int(count) for node, count in counted} == share
 
 
 async def test_a_call_that_outlasts_its_deadline_is_told_to_stop(tmp_path: Path) -> None:
