@@ -44,26 +44,31 @@ class Metrics:
             buckets=BUCKETS,
             registry=self._collectors,
         )
-        self._bytes = CounterMetric(
+        volume = CounterMetric(
             "agentdock_call_bytes",
             "Bytes of calls, to and from tool servers.",
             ["direction"],
             registry=self._collectors,
         )
+        self._sent = volume.labels("to")
+        self._received = volume.labels("from")
+        # Finding a histogram by its labels costs more than counting in it.
+        self._found: dict[tuple[str, ...], Histogram] = {}
         self._collectors.register(_State(registry, in_flight, dropped))
 
     def count(self, record: CallRecord) -> None:
         """Count a call that ended. Cheap: it is on the path of every call."""
-        known = record.server is not None and record.node is not None
-        self._duration.labels(
-            METHOD,
-            record.tool if known else "",
-            record.server if known else "",
-            record.node if known else "",
-            "" if record.outcome == "ok" else record.outcome,
-        ).observe(record.duration_ms / 1000)
-        self._bytes.labels("to").inc(record.request_bytes)
-        self._bytes.labels("from").inc(record.result_bytes)
+        error = "" if record.outcome == "ok" else record.outcome
+        if record.server is None or record.node is None:
+            key: tuple[str, ...] = ("", "", "", error)
+        else:
+            key = (record.tool, record.server, record.node, error)
+        duration = self._found.get(key)
+        if duration is None:
+            duration = self._found[key] = self._duration.labels(METHOD, *key)
+        duration.observe(record.duration_ms / 1000)
+        self._sent.inc(record.request_bytes)
+        self._received.inc(record.result_bytes)
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""
