@@ -16,7 +16,7 @@ from wire.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.25
+POLL_S = 0.15
 STABLE_POLLS = 2
 """Polls that must find the file unchanged before it is read: editors write in pieces."""
 
