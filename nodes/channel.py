@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
+from nodes.guardian import INSTANCE, brand
 from nodes.lines import NotJson, answer_to, guess_id, own_id, parse_line, with_meta
 from nodes.throttle import Throttle
 from wire.children import keep_standard_streams
@@ -48,6 +49,12 @@ class Command:
     argv: tuple[str, ...]
     cwd: str
     env: Mapping[str, str] = field(repr=False)
+
+    def prepare(self) -> None:
+        """Run in the child, between fork and exec: what it inherits, and how it is known."""
+        keep_standard_streams()
+        if INSTANCE in self.env:
+            brand(self.env[INSTANCE])
 
 
 class Reply(NamedTuple):
@@ -106,7 +113,7 @@ class Channel(asyncio.SubprocessProtocol):
             cwd=command.cwd,
             env=dict(command.env),
             start_new_session=True,
-            preexec_fn=keep_standard_streams,
+            preexec_fn=command.prepare,
         )
 
     @property

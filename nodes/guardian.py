@@ -6,7 +6,9 @@ supervisor too.
 """
 
 import contextlib
+import hashlib
 import os
+import resource
 import signal
 import sys
 import time
@@ -16,6 +18,8 @@ from dataclasses import dataclass
 INSTANCE = "AGENTDOCK_INSTANCE"
 """Variable by which each child of a node, and what it starts in turn, is known."""
 
+RLIMIT_LOCKS = 10
+SERVER_BITS = 24
 PAUSE_S = 0.02
 LIMIT_S = 5.0
 
@@ -29,11 +33,32 @@ class _Process:
     marked: bool
 
 
+def brand(marker: str) -> None:
+    """Mark this process for good: to be run in a child, between fork and exec.
+
+    Linux has ignored the limit on file locks since 2.4, and every descendant inherits it, whatever
+    it does to its environment, its session and its parent.
+    """
+    hard = resource.getrlimit(RLIMIT_LOCKS)[1]
+    resource.setrlimit(RLIMIT_LOCKS, (_number(marker), hard))
+
+
+def _number(marker: str) -> int:
+    """Return the number for a marker: 36 bits for the run, 24 for the tool server of the run."""
+    run, _, server = marker.partition(".")
+    return _bits(run, 36) << SERVER_BITS | _bits(server, SERVER_BITS)
+
+
+def _bits(text: str, count: int) -> int:
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16) >> (256 - count)
+
+
 def sweep(marker: str, session: int | None = None, limit_s: float = LIMIT_S) -> int:
     """Kill every process that belongs to `marker`, until none is left; return how many it met.
 
-    A process belongs if its environment carries `AGENTDOCK_INSTANCE=<marker>...`, if it descends
-    from one that does, or if it is in the session of one (or in `session`).
+    A process belongs if its environment carries `AGENTDOCK_INSTANCE=<marker>...` or its limits the
+    marker's brand, if it descends from one that does, or if it is in the session of one (or in
+    `session`).
 
     Args:
         marker: A run's token, or that of one tool server of the run.
@@ -82,9 +107,23 @@ def _processes(marker: str) -> dict[int, _Process]:
         except OSError:
             continue
         if state not in (b"Z", b"X"):
-            marked = needle in b"\0" + _environment(name)
+            marked = needle in b"\0" + _environment(name) or _is_branded(name, marker)
             found[int(name)] = _Process(int(parent), int(session), marked)
     return found
+
+
+def _is_branded(pid: str, marker: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/limits", "rb") as file:
+            lines = file.read().split(b"\n")
+    except OSError:
+        return False
+    limit = next((line.split()[3] for line in lines if line.startswith(b"Max file locks")), b"")
+    if not limit.isdigit():
+        return False
+    if "." in marker:
+        return int(limit) == _number(marker)
+    return int(limit) >> SERVER_BITS == _number(marker) >> SERVER_BITS
 
 
 def _environment(pid: str) -> bytes:

@@ -38,7 +38,12 @@ def _options() -> argparse.Namespace:
     flag("--flood-stdout", action="store_true", help="print rubbish to stdout without end")
     flag("--flood-stderr", action="store_true", help="print to stderr without end")
     flag("--ignore-endings", action="store_true", help="survive SIGTERM and the end of stdin")
-    flag("--grandchild", choices=["plain", "setsid", "daemon"], action="append", default=[])
+    flag(
+        "--grandchild",
+        choices=["plain", "setsid", "daemon", "envless"],
+        action="append",
+        default=[],
+    )
     flag("--tool", action="append", default=[], help="one more tool, which echoes")
     flag("--result", default="", help="a tool `tool` answers with this file, if it is there")
     flag("--phantom", action="append", default=[], help="list this tool, but do not know it")
@@ -219,10 +224,12 @@ def error(code: int, message: str, data: object = None) -> Message:
 
 
 def leave_grandchild(kind: str) -> None:
-    """Start a process that outlives us: in our session, in its own, or orphaned at once."""
+    """Start a process that outlives us: in our session, in its own, orphaned, without a trace."""
     sleep = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
-    if kind == "daemon":
-        code = "import subprocess, sys; subprocess.Popen(sys.argv[1:], start_new_session=True)"
+    if kind in ("daemon", "envless"):
+        empty = ", env={}" if kind == "envless" else ""
+        popen = f"subprocess.Popen(sys.argv[1:], start_new_session=True{empty})"
+        code = f"import subprocess, sys; {popen}"
         subprocess.run([sys.executable, "-I", "-S", "-c", code, *sleep], check=True)
     else:
         subprocess.Popen(sleep, start_new_session=kind == "setsid")

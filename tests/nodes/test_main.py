@@ -27,7 +27,8 @@ START_S = 20
 PROFILE = f"""
 [mcpServers.tools]
 command = "python"
-args = ["-I", "-S", "{SCRIPTED}", "--grandchild", "daemon", "--ignore-endings"]
+args = ["-I", "-S", "{SCRIPTED}", "--grandchild", "daemon", "--grandchild", "envless",
+  "--ignore-endings"]
 """
 
 

@@ -29,6 +29,7 @@ from tests.nodes.running import (
 from wire.errors import ServerCrashed, ServerUnavailable
 from wire.models import ServerState
 
+KINDS = ("plain", "setsid", "daemon", "envless")
 ONE_TRY = RestartPolicy(base_s=0.01, max_s=0.01, give_up=1)
 
 
@@ -183,9 +184,9 @@ async def test_a_server_that_ignores_every_ending_is_killed(
 
 async def test_nothing_that_a_server_started_outlives_it(supervise: Supervise) -> None:
     before = leaks.descendants()
-    kinds = [part for kind in ("plain", "setsid", "daemon") for part in ("--grandchild", kind)]
+    kinds = [part for kind in KINDS for part in ("--grandchild", kind)]
     supervisor = await settled(supervise(scripted(*kinds)))
-    assert len(leaks.descendants() - before) == 4
+    assert len(leaks.descendants() - before) == 1 + len(KINDS)
     await supervisor.stop()
     assert not leaks.left_since(before)
 
