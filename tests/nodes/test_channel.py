@@ -287,6 +287,7 @@ async def test_calls_on_a_dying_server_fail_only_as_crashed_or_unavailable(
                 failures.append(error)
                 if channel.ended.is_set():
                     return
+                await asyncio.sleep(0)  # a refusal is immediate: let the loop notice the death
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         for _ in range(40):

@@ -174,7 +174,7 @@ async def test_a_variable_added_to_the_env_file_mends_an_entry(
 
 
 @pytest.mark.parametrize(
-    "content", ["a = " + "[" * 3000, ONE + "[mcpServers.x]\ncwd = '~nobody-here'"]
+    "content", ["a = " + "[" * 3000, ONE + "[mcpServers.x]\ncommand = 'x'\ncwd = '~nobody-here/x'"]
 )
 async def test_the_watch_outlives_files_that_nobody_thought_of(
     path: Path, seen: Seen, content: str

@@ -350,7 +350,8 @@ async def test_a_server_that_drains_is_not_started_again(
     supervisor = await settled(supervise(scripted("--starts", str(starts)), around))
     with pytest.raises(ServerCrashed):
         await call(supervisor, "die")
-    await eventually(lambda: supervisor.state is ServerState.BACKING_OFF)
+    # With the reason known, the wait for the next start has begun.
+    await eventually(lambda: supervisor.error and supervisor.state is ServerState.BACKING_OFF)
     supervisor.refuse_calls()
     await eventually(lambda: supervisor._keeping is not None and supervisor._keeping.done())
     assert len(starts.read_text().splitlines()) == 1
