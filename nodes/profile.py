@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nodes.entries import Entry, EntryFault, parse_entry
+from nodes.entries import Entry, parse_entry
+from wire.entry import EntryFault
 from wire.settings import SettingsError
 
 log = logging.getLogger(__name__)

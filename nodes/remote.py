@@ -12,10 +12,11 @@ import orjson
 
 from nodes.answers import origin_of
 from nodes.channel import Reply
-from nodes.entries import Place, Transport
+from nodes.entries import Place
 from nodes.handshake import HandshakeFailed, Wire, list_tools, shake_hands
 from nodes.legacy_sse import LegacySse
 from nodes.streamable import Streamable
+from wire.entry import Transport
 from wire.errors import CallTimedOut, PlatformError, ServerError
 
 log = logging.getLogger(__name__)

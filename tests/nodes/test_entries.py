@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from nodes.entries import EntryFault, Place, Transport, parse_entry
+from nodes.entries import Place, parse_entry
 from nodes.environment import PROJECT_ROOT, base_environment, find_command
+from wire.entry import EntryFault, Transport
 from wire.models import Scope
 
 ENVIRON = {"KEY": "k1", "EMPTY": "", "AGENTDOCK_SECRET": "never to be seen"}

@@ -12,7 +12,7 @@ import pytest
 from mcp.server.mcpserver import MCPServer
 
 from nodes.channel import Reply
-from nodes.entries import Entry, Place, Transport, parse_entry
+from nodes.entries import Entry, Place, parse_entry
 from nodes.host import Host
 from nodes.restarts import RestartPolicy
 from nodes.supervisor import Supervisor
@@ -30,6 +30,7 @@ from tests.nodes.running import (
 )
 from tests.ports import free_ports
 from tests.serving import serve
+from wire.entry import Transport
 from wire.errors import CallTimedOut, PlatformError, ServerCrashed, ServerError, ServerUnavailable
 from wire.log import configure
 from wire.models import Call, Owner, ServerState
