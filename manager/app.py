@@ -23,6 +23,8 @@ from manager.launchers.process import ProcessLauncher
 from manager.metrics import Metrics
 from manager.node_link import NodeLink
 from manager.records import Recorder
+from manager.registrar import Registrar
+from manager.registrations import Registrations
 from manager.registry import Registry
 from manager.reports import Reports
 from manager.settings import SQLITE, ManagerSettings
@@ -107,18 +109,13 @@ def create_app(
         OSError: no secret is set, and none can be kept in the data folder.
         SettingsError: see `create_store`.
     """
-    secret = (
-        settings.secret.get_secret_value() if settings.secret else kept_secret(settings.data_dir)
-    )
+    secret = _secret(settings)
     store = store or create_store(settings)
     launcher = launcher or create_launcher(settings, secret)
     registry = Registry()
     link = NodeLink(secret)
-    expires = isinstance(store, SharedStore)
-    recorder = Recorder(store, keep_days=None if expires else settings.record_days)
-    reports = Reports(registry, store, link.drop)
-    policy = FleetPolicy(lost_after_s=settings.lost_after_s)
-    fleet = Fleet(registry, link, launcher, store, policy)
+    recorder = _recorder(store, settings)
+    fleet = Fleet(registry, link, launcher, store, FleetPolicy(lost_after_s=settings.lost_after_s))
     metrics = Metrics(registry, lambda: calls.in_flight, lambda: recorder.dropped)
     calls = CallService(
         registry=registry,
@@ -130,7 +127,12 @@ def create_app(
         record_bodies=settings.record_bodies,
     )
     health = Health(registry, store, fleet, calls, recorder, outspoken=settings.loopback)
-    parts = Parts(registry, store, link, fleet, reports, recorder, health, metrics)
+    reports = Reports(registry, store, link.drop)
+    registrations = Registrations(store)
+    registrar = Registrar(registrations, registry, link)
+    parts = Parts(
+        registry, store, link, fleet, reports, recorder, health, metrics, registrations, registrar
+    )
     banner = Banner(settings, registry, fleet, announce) if announce else None
 
     @asynccontextmanager
@@ -143,10 +145,20 @@ def create_app(
     control = FastAPIOffline(title="AgentDock manager", version=__version__, lifespan=lifespan)
     for router in routers(parts):
         control.include_router(router)
-    front = Front(
-        catalogue=calls, control=control, policy=_gate_policy(settings, secret), service="agentdock"
-    )
+    policy = _gate_policy(settings, secret)
+    front = Front(catalogue=calls, control=control, policy=policy, service="agentdock")
     return front
+
+
+def _recorder(store: Store, settings: ManagerSettings) -> Recorder:
+    expires = isinstance(store, SharedStore)
+    return Recorder(store, keep_days=None if expires else settings.record_days)
+
+
+def _secret(settings: ManagerSettings) -> str:
+    if settings.secret is not None:
+        return settings.secret.get_secret_value()
+    return kept_secret(settings.data_dir)
 
 
 def _each(*takers: Callable[[CallRecord], None]) -> Callable[[CallRecord], None]:
@@ -164,6 +176,7 @@ async def _open(parts: Parts, banner: Banner | None, stack: AsyncExitStack) -> N
     await open_store(parts.store)
     stack.push_async_callback(_quietly, parts.store.close)
     await stack.enter_async_context(parts.reports.run())
+    await stack.enter_async_context(parts.registrations.run())
     await stack.enter_async_context(parts.recorder.run())
     stack.callback(parts.link.close)
     if banner is not None:

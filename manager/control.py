@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -16,8 +16,11 @@ from manager.health import Health, summary
 from manager.metrics import CONTENT_TYPE, Metrics
 from manager.node_link import NodeLink, NotAccepted
 from manager.records import Recorder
+from manager.registrar import Registrar
+from manager.registrations import Registrations
 from manager.registry import NodeRecord, Registry
 from manager.reports import Reports
+from manager.server_control import configs_router, registering_router, servers_router
 from manager.stores.base import Store
 from manager.views import (
     Alive,
@@ -26,16 +29,11 @@ from manager.views import (
     NodeList,
     NodeView,
     Readiness,
-    ReportTaken,
-    Restarted,
-    ServerList,
-    ServerOnNode,
-    ServerView,
     SessionClosed,
 )
-from wire.errors import BadRequest, Forbidden, NotFound, PlatformError, StoreUnavailable
+from wire.errors import BadRequest, Forbidden, PlatformError, StoreUnavailable
 from wire.faces.caller import caller_of, owner_of, require_admin, require_peer
-from wire.models import NodeReport, NodeState
+from wire.models import NodeReport, NodeState, ReportTaken
 
 CONTROL_S = 15.0
 MAX_CALLS = 1000
@@ -53,6 +51,8 @@ class Parts:
     recorder: Recorder
     health: Health
     metrics: Metrics
+    registrations: Registrations
+    registrar: Registrar
 
 
 def _peer(request: Request) -> None:
@@ -78,7 +78,9 @@ def routers(parts: Parts) -> list[APIRouter]:
     """Return all routes of the manager's own."""
     return [
         _nodes(parts),
-        _servers(parts),
+        servers_router(parts.registry, parts.link, parts.registrations),
+        registering_router(parts.registrar),
+        configs_router(parts.registrar, parts.registrations),
         _sessions(parts),
         _calls(parts),
         _health(parts.health),
@@ -104,7 +106,7 @@ def _nodes(parts: Parts) -> APIRouter:
                 "AGENTDOCK_NODE_ID."
             )
         await parts.reports.take(report)
-        return ReportTaken()
+        return ReportTaken(registrations=parts.registrations.lacking(report))
 
     @router.delete(
         "/{node_id}", dependencies=[PEER_OR_ADMIN], status_code=204, summary="A node leaves"
@@ -140,58 +142,6 @@ def _check_url(url: str) -> None:
         usable = False
     if not usable:
         raise BadRequest(f"The node's url {url!r} is not one; set AGENTDOCK_NODE_ADVERTISE_URL.")
-
-
-def _servers(parts: Parts) -> APIRouter:
-    router = APIRouter(prefix="/v1/servers", tags=["tool servers"], dependencies=[ADMIN])
-
-    @router.get("", summary="All tool servers")
-    async def servers() -> ServerList:
-        """List tool servers with their state on each node, and what is wrong with profiles."""
-        found: dict[str, list[ServerOnNode]] = {}
-        for node in parts.registry.nodes():
-            for server in node.report.servers:
-                found.setdefault(server.name, []).append(ServerOnNode.of(node, server))
-        views = [
-            ServerView(
-                name=name,
-                tools=max(view.tools for view in found[name]),
-                ready=sum(view.state == "ready" for view in found[name]),
-                nodes=found[name],
-            )
-            for name in sorted(found)
-        ]
-        nodes = parts.registry.nodes()
-        return ServerList(
-            servers=views, problems={n.id: n.report.problems for n in nodes if n.report.problems}
-        )
-
-    @router.post("/{name}/restart", summary="Restart a tool server on every node")
-    async def restart(name: Annotated[str, Path(examples=["sandbox"])]) -> Restarted:
-        """Restart a tool server; one that was given up is tried again."""
-        live = [n for n in parts.registry.nodes() if n.state is not NodeState.LOST]
-        having = [node for node in live if node.server(name) is not None]
-        if not having:
-            raise NotFound(f"No node has a tool server {name!r}. GET /v1/servers lists them.")
-        answer = Restarted(server=name, restarted=[], failed={})
-        for node in having:
-            failure = await _restart(parts.link, node, name)
-            if failure is None:
-                answer.restarted.append(node.id)
-            else:
-                answer.failed[node.id] = failure
-        return answer
-
-    return router
-
-
-async def _restart(link: NodeLink, node: NodeRecord, name: str) -> str | None:
-    """Restart a tool server on one node; return what went wrong, if anything."""
-    try:
-        await link.control(node, f"/v1/servers/{quote(name, safe='')}/restart", CONTROL_S)
-    except (NotAccepted, PlatformError) as error:
-        return str(error)
-    return None
 
 
 def _sessions(parts: Parts) -> APIRouter:

@@ -207,8 +207,9 @@ class NodeLink:
         timeout_s: float,
         method: str = "POST",
         owner: str | None = None,
+        content: bytes = b"{}",
     ) -> bytes:
-        """Send a request without content to a route of the node's own; return the answer's body.
+        """Send a request to a route of the node's own; return the answer's body.
 
         Raises:
             NotAccepted, NodeLost, CallTimedOut, PlatformError: as `post` does.
@@ -216,7 +217,8 @@ class NodeLink:
         pool = self._pool(node)
         connection = pool.take() or await self._connect(node, pool, timeout_s)
         owner_line = b"" if owner is None else _owner_line(owner)
-        request = pool.head(method, path) + owner_line + b"content-length: 2\r\n\r\n{}"
+        head = pool.head(method, path) + owner_line
+        request = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(content), content)
         body = await _exchange(pool, connection, request, timeout_s)
         if connection.status >= 300:
             raise _problem(node, connection.status, body)

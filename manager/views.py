@@ -15,16 +15,11 @@ def _example(**fields: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"example": fields})
 
 
-class ReportTaken(BaseModel):
-    """Answer to a report: seconds until the next one is expected."""
-
-    model_config = _example(report_every_s=1.0)
-
-    report_every_s: float = 1.0
-
-
 class ServerOnNode(BaseModel):
-    """One tool server on one node. `error` says what is wrong and what would cure it."""
+    """One tool server on one node. `error` says what is wrong and what would cure it.
+
+    `source` is the file that its entry stands in, or `api`.
+    """
 
     name: str
     node: str
@@ -36,6 +31,7 @@ class ServerOnNode(BaseModel):
     in_flight: int
     retry_after_s: float | None
     processes: list[ProcessReport] = []
+    source: str = ""
 
     @classmethod
     def of(cls, node: NodeRecord, server: ServerReport) -> ServerOnNode:
@@ -52,6 +48,7 @@ class ServerOnNode(BaseModel):
             in_flight=0 if lost else server.in_flight,
             retry_after_s=None if lost else server.retry_after_s,
             processes=[] if lost else server.processes,
+            source=server.source,
         )
 
 
@@ -65,6 +62,7 @@ _SERVER_EXAMPLE: dict[str, Any] = {
     "restarts": 0,
     "in_flight": 2,
     "retry_after_s": None,
+    "source": "nodes/profiles/explore.toml",
 }
 
 

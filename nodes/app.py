@@ -6,21 +6,22 @@ import hmac
 import ipaddress
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from nodes.control import control_router
+from nodes.control import control_router, registrations_router
 from nodes.environment import base_environment
 from nodes.host import Host
 from nodes.link import Link
 from nodes.membership import Membership
-from nodes.profile import ProfileWatch, profile_path
+from nodes.profile import Profile, ProfileWatch, profile_path
+from nodes.registrations import Registrations, merge
 from nodes.settings import NodeSettings
 from nodes.surroundings import Surroundings
 from wire import __version__, handles
@@ -29,7 +30,7 @@ from wire.faces.caller import Caller
 from wire.faces.front import Front, RawRoute
 from wire.faces.gate import GatePolicy
 from wire.link import PATH
-from wire.models import NodeReport, NodeState
+from wire.models import NodeReport, NodeState, Registration
 from wire.serving import beside
 
 HANDLE_PREFIX = "AGENTDOCK_HANDLE_PREFIX"
@@ -51,12 +52,15 @@ class Node:
         self._boot = secrets.token_hex(8)
         self._revision = 0
         self._membership: Membership | None = None
+        self._environ = environ
+        self._file = Profile()
+        self._registrations = Registrations()
         self.host = Host(settings.node_id, _surroundings(settings, environ(), run), self._changed)
         self._watch = ProfileWatch(
             profile_path(settings.profile),
             environ,
-            self.host.apply,
-            self.host.report_fault,
+            self._read,
+            self._not_read,
             also=[Path(".env")],
         )
 
@@ -74,7 +78,27 @@ class Node:
             in_flight=host.in_flight,
             revision=str(self._revision),
             version=__version__,
+            registered=self._registrations.revisions(),
         )
+
+    def take(self, registrations: Sequence[Registration]) -> None:
+        """Plug and unplug what a manager says was registered over the API."""
+        if self._registrations.take(registrations):
+            self._apply()
+
+    def _read(self, profile: Profile) -> None:
+        self._file = profile
+        self._apply()
+
+    def _not_read(self, fault: str) -> None:
+        self._file = replace(self._file, fault=fault)
+        self.host.report_fault(fault)
+
+    def _apply(self) -> None:
+        path = str(profile_path(self._settings.profile))
+        live = self._registrations.live()
+        environ = self._environ() if live else {}
+        self.host.apply(merge(self._file, path, live, environ, self._settings.expandable))
 
     @asynccontextmanager
     async def life(self) -> AsyncIterator[None]:
@@ -89,6 +113,7 @@ class Node:
                     settings.secret.get_secret_value(),
                     self.report,
                     settings.report_every_s,
+                    self.take,
                 )
                 await stack.enter_async_context(
                     beside(self._membership.run(), "the report to the manager")
@@ -128,6 +153,7 @@ def create_service(
 
     control = FastAPIOffline(title="AgentDock node", version=__version__, lifespan=lifespan)
     control.include_router(control_router(node.host))
+    control.include_router(registrations_router(node.take))
     link = Link(node.host, settings.max_body_bytes)
     front = Front(
         catalogue=node.host,

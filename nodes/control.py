@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel
 
 from nodes.host import Host
-from wire.faces.caller import caller_of, owner_of, require_admin
+from wire.faces.caller import caller_of, owner_of, require_admin, require_peer
 from wire.link import OWNER, owner_in
-from wire.models import NodeState, ServerReport, ServerState
+from wire.models import NodeState, Registration, ServerReport, ServerState
 
 
 class ServersAnswer(BaseModel):
@@ -129,6 +130,28 @@ def control_router(host: Host) -> APIRouter:
     @router.get("/health", summary="How does it stand?", tags=["health"])
     async def health() -> Readiness:
         return readiness(host)
+
+    return router
+
+
+def registrations_router(take: Callable[[Sequence[Registration]], None]) -> APIRouter:
+    """Return the route over which a manager tells of registrations.
+
+    Args:
+        take: Takes them; those that are not news do no harm.
+    """
+    router = APIRouter()
+
+    @router.put(
+        "/v1/registrations",
+        status_code=status.HTTP_204_NO_CONTENT,
+        summary="A manager tells of registrations",
+        description="Each replaces an older one of its name; the next report says what is known.",
+        tags=["tool servers"],
+    )
+    async def registrations(news: list[Registration], request: Request) -> None:
+        require_peer(request.scope)
+        take(news)
 
     return router
 

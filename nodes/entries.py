@@ -77,33 +77,45 @@ class Entry:
         return text
 
 
-def parse_entry(name: str, raw: object, environ: Mapping[str, str]) -> Entry:
+def parse_entry(
+    name: str,
+    raw: object,
+    environ: Mapping[str, str],
+    expandable: frozenset[str] | None = None,
+) -> Entry:
     """Return the entry that `raw` describes.
 
     Args:
         name: Its key under `mcpServers`.
         raw: Its table as TOML or JSON gave it.
         environ: Where `${VAR}` and `env_pass` look.
+        expandable: Names of the only variables that it may refer to; None for all.
 
     Raises:
         EntryFault: it cannot be used.
     """
     form = check_form(name, raw)
     if isinstance(form, RemoteForm):
-        return _expand_remote(name, form, environ)
-    return _expand_program(name, form, environ)
+        return _expand_remote(name, form, _Filler(environ, expandable))
+    return _expand_program(name, form, _Filler(environ, expandable))
 
 
 class _Filler:
     """Expands `${VAR}`, and notes the values of variables that hold keys."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], expandable: frozenset[str] | None) -> None:
         self.secrets: set[str] = set()
         self._environ = environ
+        self._expandable = expandable
 
     def __call__(self, key: str, value: str) -> str:
         """Return `value`, which stands under `key`, with every reference expanded."""
         return REFERENCE.sub(lambda match: self._resolve(key, match), value)
+
+    def passed(self, variable: str) -> str | None:
+        """Return the value of a variable that `env_pass` names, if it is set."""
+        self._check(f"agentdock.env_pass: {variable}", variable)
+        return self._environ.get(variable)
 
     def note(self, name: str, value: str) -> None:
         """Keep a value as a secret if the name of its variable says that it is one."""
@@ -111,17 +123,25 @@ class _Filler:
             self.secrets.add(value)
 
     def _resolve(self, key: str, match: re.Match[str]) -> str:
+        self._check(key, match[1])
         value = _resolve(key, match, self._environ)
         self.note(match[1], value)
         return value
 
+    def _check(self, key: str, variable: str) -> None:
+        if self._expandable is not None and variable not in self._expandable:
+            raise EntryFault(
+                f"`{key}` refers to {variable}: an entry that came over the API may do so only if "
+                "AGENTDOCK_NODE_EXPANDABLE_VARS of the node names it."
+            )
 
-def _expand_program(name: str, form: ProgramForm, environ: Mapping[str, str]) -> Entry:
-    text = _Filler(environ)
+
+def _expand_program(name: str, form: ProgramForm, text: _Filler) -> Entry:
     env = {variable: text(f"env.{variable}", value) for variable, value in form.env.items()}
     for variable in form.agentdock.env_pass:
-        if variable in environ:
-            env[variable] = environ[variable]
+        value = text.passed(variable)
+        if value is not None:
+            env[variable] = value
     for variable, value in env.items():
         text.note(variable, value)
     return Entry(
@@ -136,8 +156,7 @@ def _expand_program(name: str, form: ProgramForm, environ: Mapping[str, str]) ->
     )
 
 
-def _expand_remote(name: str, form: RemoteForm, environ: Mapping[str, str]) -> Entry:
-    text = _Filler(environ)
+def _expand_remote(name: str, form: RemoteForm, text: _Filler) -> Entry:
     url = text("url", form.url)
     _check_url(url)
     headers = {

@@ -42,6 +42,7 @@ class Host:
         self.node_id = node_id
         self.draining = False
         self.profile_fault: str | None = None
+        self._notes: Sequence[str] = ()
         self._surroundings = surroundings
         self._on_change = on_change
         self._plugs: dict[str, Plug] = {}
@@ -146,7 +147,7 @@ class Host:
         """What is wrong with the profile, each in a sentence."""
         plugs = sorted(self._plugs.items())
         broken = [f"{name}: {plug.fault}" for name, plug in plugs if plug.fault]
-        return [*([self.profile_fault] if self.profile_fault else []), *broken]
+        return [*([self.profile_fault] if self.profile_fault else []), *broken, *self._notes]
 
     def servers_report(self) -> list[ServerReport]:
         """Return how each tool server stands, those that are leaving included, sorted by name."""
@@ -158,7 +159,8 @@ class Host:
 
     def apply(self, profile: Profile) -> None:
         """Make what is plugged agree with a profile; what did not change is not touched."""
-        self.profile_fault = None
+        self.profile_fault = profile.fault
+        self._notes = profile.notes
         for name in self._plugs.keys() - profile.entries.keys() - profile.faults.keys():
             log.info("tool server %s is unplugged", name)
             self._retire(self._plugs.pop(name))
@@ -166,6 +168,8 @@ class Host:
             self._plugs.setdefault(name, Plug(name)).fault = fault
         for name, entry in profile.entries.items():
             self._plug(self._plugs.setdefault(name, Plug(name)), entry)
+        for name, plug in self._plugs.items():
+            plug.source = profile.sources.get(name, "")
         self._changed()
 
     def report_fault(self, fault: str) -> None:

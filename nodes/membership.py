@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import httpx
 
-from wire.models import NodeReport
+from wire.models import NodeReport, Registration, ReportTaken
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ class Membership:
         secret: What manager and nodes know each other by.
         report: Returns the report of this moment.
         every_s: Seconds between two reports.
+        take: Takes the registrations that a manager says this node lacks.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Membership:
         secret: str,
         report: Callable[[], NodeReport],
         every_s: float,
+        take: Callable[[Sequence[Registration]], None] = lambda news: None,
     ) -> None:
         self._urls = tuple(manager_urls)
         self._turn = 0
         self._headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
         self._report = report
         self._every_s = every_s
+        self._take = take
         self._changed = asyncio.Event()
         self._troubles: dict[str, str] = {}
         self._joined: str | None = None
@@ -92,10 +95,20 @@ class Membership:
         except Exception as error:
             return f"cannot be told of this node ({type(error).__name__}: {str(error)[:200]})"
         if response.is_success:
-            return None
+            return self._heed(response.content)
         if response.status_code in (401, 403):
             return "refuses this node: AGENTDOCK_SECRET must be the same for both"
         return f"refuses the report: {response.status_code} {response.text[:300]}"
+
+    def _heed(self, answer: bytes) -> str | None:
+        """Do what a manager's answer to a report says; return what was wrong with it, if any."""
+        try:
+            taken = ReportTaken.model_validate_json(answer)
+        except ValueError:
+            return "took the report, but its answer cannot be read: is it of another version?"
+        if taken.registrations:
+            self._take(taken.registrations)
+        return None
 
     async def _leave(self, client: httpx.AsyncClient) -> None:
         url = self._urls[self._turn]

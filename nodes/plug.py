@@ -23,6 +23,7 @@ class Plug:
         fault: What is wrong with the entry as the profile has it now.
         refused: The changed entry that did not start, so that `current` stayed.
         refusal: Why it did not start.
+        source: Where the entry comes from; see `ServerReport`.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Plug:
     fault: str | None = None
     refused: Entry | None = None
     refusal: str | None = None
+    source: str = ""
 
     def is_serving(self) -> bool:
         """Whether `current` takes calls."""
@@ -60,14 +62,16 @@ class Plug:
         """Return how things stand, with the most pressing error."""
         if self.current is None:
             state = ServerState.FAILED if self.fault else ServerState.STOPPED
-            return ServerReport(name=self.name, state=state, error=self.fault)
+            return ServerReport(name=self.name, state=state, error=self.fault, source=self.source)
         report = self.current.report()
+        report.source = self.source
+        report.changing = self.coming is not None
         report.error = self._error() or report.error
         return report
 
     def unavailable(self) -> ServerUnavailable:
         """Return why no process is there to take a call."""
-        why = self.fault or "it is not enabled in the profile."
+        why = self.fault or "it is not enabled."
         return ServerUnavailable(f"Tool server {self.name!r} does not run: {why}")
 
     def _error(self) -> str | None:

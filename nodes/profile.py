@@ -27,10 +27,17 @@ Signature = tuple[tuple[int, int, int] | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a file says: entries that can be used, and for the others what is wrong."""
+    """What is to be plugged: entries that can be used, and for the others what is wrong.
+
+    `sources` says where the entry of a name comes from, `notes` what else people should know.
+    `fault` is what is wrong with the file as a whole; then the rest is what it said before.
+    """
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    fault: str | None = None
 
 
 class ProfileFault(Exception):

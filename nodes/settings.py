@@ -91,6 +91,11 @@ class NodeSettings(SharedSettings):
         return tuple(url.strip().rstrip("/") for url in (self.manager_url or "").split(",") if url)
 
     @property
+    def expandable(self) -> frozenset[str]:
+        """The names in `expandable_vars`."""
+        return frozenset(name.strip() for name in self.expandable_vars.split(",") if name.strip())
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the node."""
         return is_loopback(self.host)

@@ -142,6 +142,20 @@ class BadArguments(PlatformError):
     rpc_code = INVALID_PARAMS
 
 
+class BadEntry(PlatformError):
+    """An entry for a tool server that cannot be used."""
+
+    code = "bad_entry"
+    http_status = 422
+
+
+class Conflict(PlatformError):
+    """What is there already is in the way of what was asked."""
+
+    code = "conflict"
+    http_status = 409
+
+
 class Overloaded(PlatformError):
     """Too much work; nothing was accepted."""
 

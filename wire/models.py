@@ -17,6 +17,10 @@ SERVER_NAME = r"^(?!.*__)[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?$"
 MAX_TOOL_NAME = 64
 """Longest tool name that model providers accept."""
 
+EVERY_PROFILE = "*"
+FROM_API = "api"
+"""The source of an entry that stands in no file."""
+
 NodeId = Annotated[str, StringConstraints(pattern=NODE_ID)]
 
 
@@ -103,7 +107,8 @@ class ProcessReport(BaseModel):
 class ServerReport(BaseModel):
     """One tool server as its node sees it. `error` says what is wrong and what would cure it.
 
-    `processes` lists those of a pool, or of Sessions; then `pid` is None.
+    `processes` lists those of a pool, or of Sessions; then `pid` is None. `source` is the file that
+    its entry stands in, or `api`. `changing` means that a changed entry is starting beside it.
     """
 
     name: str
@@ -115,6 +120,8 @@ class ServerReport(BaseModel):
     in_flight: int = 0
     retry_after_s: float | None = None
     processes: list[ProcessReport] = []
+    source: str = ""
+    changing: bool = False
 
     def process(self) -> ProcessReport:
         """Return the part of it that one process among several has for itself."""
@@ -131,6 +138,7 @@ class NodeReport(BaseModel):
     """A node's complete statement. Repeated or lost reports do no harm: each replaces the last.
 
     `boot` changes whenever the node's process does; `revision` whenever anything but load does.
+    `registered` says which registrations it has, by name with their revision.
     """
 
     id: NodeId
@@ -144,11 +152,42 @@ class NodeReport(BaseModel):
     in_flight: int = 0
     revision: str = ""
     version: str = ""
+    registered: dict[str, int] = {}
 
     @property
     def stamp(self) -> tuple[str, ...]:
         """What changes whenever anything but load does."""
         return (self.boot, self.revision, self.state, self.url)
+
+
+class Registration(BaseModel):
+    """An entry that came over the API. Of those of one name the highest revision counts.
+
+    `profile` says which nodes host it, `*` all of them. `entry` is as it was sent; None where there
+    is to be none any more.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    profile: str
+    revision: int
+    entry: dict[str, Any] | None = None
+
+    def is_for(self, profile: str) -> bool:
+        """Whether nodes of a profile are to host it."""
+        return self.entry is not None and self.profile in (EVERY_PROFILE, profile)
+
+
+class ReportTaken(BaseModel):
+    """Answer to a report: seconds until the next one is expected, and what the node lacks."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"report_every_s": 1.0, "registrations": []}}
+    )
+
+    report_every_s: float = 1.0
+    registrations: list[Registration] = []
 
 
 @dataclass(frozen=True, slots=True)

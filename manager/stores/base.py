@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from manager.launchers.base import LaunchedNode
-from wire.models import NodeReport, ToolInfo
+from wire.models import NodeReport, Registration, ToolInfo
 
 
 @dataclass(slots=True)
@@ -90,6 +90,26 @@ class Store(Protocol):
 
     async def tools(self) -> list[StoredTool]:
         """Return all tools ever saved, by server and name; unreadable ones are passed over."""
+        ...
+
+    async def save_registration(self, registration: Registration, replaces: int | None) -> bool:
+        """Keep a registration if the kept one of its name has the revision `replaces`.
+
+        Args:
+            registration: What to keep.
+            replaces: None if none may be kept yet.
+
+        Returns:
+            Whether it is kept; if not, nothing changed.
+        """
+        ...
+
+    async def registrations(self) -> list[Registration]:
+        """Return all registrations by name; unreadable ones are passed over."""
+        ...
+
+    async def sweep_registrations(self, older_than: int) -> int:
+        """Drop registrations without an entry whose revision is lower; return how many."""
         ...
 
     async def add_calls(self, calls: Sequence[CallRecord]) -> None:

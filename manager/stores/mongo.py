@@ -10,12 +10,10 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-import orjson
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne, WriteConcern
@@ -25,13 +23,13 @@ from pymongo.uri_parser import parse_uri
 from manager.launchers.base import LaunchedNode
 from manager.stores.address import MongoAddress
 from manager.stores.base import CallRecord, StoredNode, StoredTool
+from manager.stores.mongo_calls import Document, batches, call_document, call_record
 from manager.stores.sharing import Heartbeat
 from wire.errors import StoreUnavailable
-from wire.models import NodeReport, ToolInfo
+from wire.models import NodeReport, Registration, ToolInfo
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-Document: TypeAlias = dict[str, Any]
 Database: TypeAlias = "AsyncIOMotorDatabase[Document]"
 
 SCHEMA = 1
@@ -58,13 +56,6 @@ DUPLICATE = 11000
 TOO_LARGE = 10334
 OTHER_OPTIONS = (85, 86)
 """Codes of IndexOptionsConflict and IndexKeySpecsConflict."""
-
-MAX_BODY = 7 * 1024 * 1024
-"""Longest arguments or result that a record keeps: a document takes 16 MB."""
-
-MAX_BATCH = 500
-MAX_BATCH_BYTES = 4 * 1024 * 1024
-"""A batch has to arrive within the bound of one operation."""
 
 
 class MongoStore:
@@ -170,9 +161,38 @@ class MongoStore:
         """See `Store`."""
         return _readable(await self._find("tools", {}), _stored_tool)
 
+    async def save_registration(self, registration: Registration, replaces: int | None) -> bool:
+        """See `Store`."""
+        fields = {
+            "registration": registration.model_dump_json().encode(),
+            "revision": registration.revision,
+            "gone": registration.entry is None,
+        }
+        name = registration.name
+        if replaces is None:
+            insert = {"$setOnInsert": fields}
+            made = await self._run(
+                lambda db: db.registrations.update_one({"_id": name}, insert, upsert=True)
+            )
+            return made.upserted_id is not None
+        match = {"_id": name, "revision": replaces}
+        done = await self._run(lambda db: db.registrations.update_one(match, {"$set": fields}))
+        return bool(done.matched_count)
+
+    async def registrations(self) -> list[Registration]:
+        """See `Store`."""
+        found = await self._find("registrations", {})
+        return _readable(found, lambda d: Registration.model_validate_json(d["registration"]))
+
+    async def sweep_registrations(self, older_than: int) -> int:
+        """See `Store`."""
+        match = {"gone": True, "revision": {"$lt": older_than}}
+        done = await self._run(lambda db: db.registrations.delete_many(match))
+        return int(done.deleted_count)
+
     async def add_calls(self, calls: Sequence[CallRecord]) -> None:
         """See `Store`."""
-        for batch in _batches(map(_call_document, calls)):
+        for batch in batches(map(call_document, calls)):
             await self._run(partial(_add, batch))
 
     async def calls(self, limit: int, before: float | None = None) -> list[CallRecord]:
@@ -182,7 +202,7 @@ class MongoStore:
         found = await self._run(
             lambda db: db.calls.find(match).sort(order).limit(limit).to_list(None)
         )
-        return [_call_record(d) for d in found]
+        return [call_record(d) for d in found]
 
     async def sweep_calls(self, older_than: float) -> int:
         """See `Store`."""
@@ -343,53 +363,3 @@ async def _add(documents: list[Document], db: Database) -> None:
             raise ValueError(faults[TOO_LARGE]) from None
         if faults.keys() != {DUPLICATE} or error.details["writeConcernErrors"]:
             raise
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Divide documents into batches that are small in number and bytes."""
-    batch: list[Document] = []
-    size = 0
-    for document in documents:
-        size += len(document["arguments"] or b"") + len(document["result"] or b"")
-        if batch and (len(batch) >= MAX_BATCH or size > MAX_BATCH_BYTES):
-            yield batch
-            batch = []
-            size = len(document["arguments"] or b"") + len(document["result"] or b"")
-        batch.append(document)
-    if batch:
-        yield batch
-
-
-def _call_document(call: CallRecord) -> Document:
-    return {
-        "_id": call.id,
-        "tool": call.tool,
-        "server": call.server,
-        "node": call.node,
-        "owner": call.owner,
-        "started_at": call.started_at,
-        "duration_ms": call.duration_ms,
-        "outcome": call.outcome,
-        "request_bytes": call.request_bytes,
-        "result_bytes": call.result_bytes,
-        "arguments": _body(call.arguments),
-        "result": _body(call.result),
-        # What the expiry goes by: it takes only a date, which is not as exact as ours.
-        "at": datetime.fromtimestamp(call.started_at, UTC),
-    }
-
-
-def _call_record(document: Document) -> CallRecord:
-    del document["at"]
-    document["id"] = document.pop("_id")
-    for name in ("arguments", "result"):
-        if document[name] is not None:
-            document[name] = orjson.loads(document[name])
-    return CallRecord(**document)
-
-
-def _body(body: Document | None) -> bytes | None:
-    if body is None:
-        return None
-    text = orjson.dumps(body)
-    return text if len(text) <= MAX_BODY else None

@@ -21,7 +21,7 @@ import orjson
 from manager.launchers.base import LaunchedNode
 from manager.stores.base import CallRecord, StoredNode, StoredTool
 from wire.errors import StoreUnavailable
-from wire.models import NodeReport, ToolInfo
+from wire.models import NodeReport, Registration, ToolInfo
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -43,6 +43,12 @@ SCHEMA = (
     CREATE INDEX calls_started_at ON calls (started_at);
     CREATE TABLE launched (
         id TEXT PRIMARY KEY, launcher TEXT NOT NULL, reference TEXT NOT NULL, log TEXT NOT NULL
+    );
+    """,
+    """
+    CREATE TABLE registrations (
+        name TEXT PRIMARY KEY, registration BLOB NOT NULL, revision INTEGER NOT NULL,
+        gone INTEGER NOT NULL
     );
     """,
 )
@@ -111,6 +117,32 @@ class SqliteStore:
             "SELECT name, tool, first_seen, last_seen FROM tools ORDER BY server, name"
         )
         return _readable(rows, lambda t, *seen: StoredTool(ToolInfo.model_validate_json(t), *seen))
+
+    async def save_registration(self, registration: Registration, replaces: int | None) -> bool:
+        """See `Store`."""
+        gone = registration.entry is None
+        row = (registration.model_dump_json(), registration.revision, gone, registration.name)
+        if replaces is None:
+            query = (
+                "INSERT OR IGNORE INTO registrations (registration, revision, gone, name)"
+                " VALUES (?, ?, ?, ?)"
+            )
+            return await self._write(query, [row]) > 0
+        query = (
+            "UPDATE registrations SET registration = ?, revision = ?, gone = ?"
+            " WHERE name = ? AND revision = ?"
+        )
+        return await self._write(query, [(*row, replaces)]) > 0
+
+    async def registrations(self) -> list[Registration]:
+        """See `Store`."""
+        rows = await self._read("SELECT name, registration FROM registrations ORDER BY name")
+        return _readable(rows, Registration.model_validate_json)
+
+    async def sweep_registrations(self, older_than: int) -> int:
+        """See `Store`."""
+        query = "DELETE FROM registrations WHERE gone AND revision < ?"
+        return await self._write(query, [(older_than,)])
 
     async def add_calls(self, calls: Sequence[CallRecord]) -> None:
         """See `Store`."""

@@ -17,6 +17,7 @@ from manager.stores.mongo import MongoStore
 from manager.stores.sqlite import SqliteStore
 from tests.fakes.scripted_node import ScriptedNode, server, tool
 from wire.errors import StoreUnavailable
+from wire.models import Registration
 
 MakeStore = Callable[[], Store]
 
@@ -75,6 +76,8 @@ async def test_a_closed_store_says_that_it_is_unavailable(make_store: MakeStore)
         store.add_calls([call(1, 1.0)]),
         store.calls(1),
         store.launched(),
+        store.registrations(),
+        store.save_registration(Registration(name="a", profile="*", revision=1), None),
     ):
         with pytest.raises(StoreUnavailable):
             await attempt
@@ -141,6 +144,38 @@ async def test_sweeping_drops_old_calls_and_counts_them(store: Store) -> None:
     await store.add_calls([call(number, float(number)) for number in range(5)])
     assert await store.sweep_calls(3.0) == 3
     assert [entry.id for entry in await store.calls(10)] == ["c4", "c3"]
+
+
+async def test_a_registration_is_kept_once_and_replaced_only_by_who_knows_it(store: Store) -> None:
+    first = Registration(name="b", profile="full", revision=5, entry={"command": "x"})
+    assert await store.save_registration(first, None)
+    assert not await store.save_registration(first.model_copy(update={"revision": 6}), None)
+    other = Registration(name="a", profile="*", revision=1, entry={"url": "http://x", "é": [1.5]})
+    assert await store.save_registration(other, None)
+    newer = first.model_copy(update={"revision": 7, "entry": None})
+    assert not await store.save_registration(newer, 4)
+    assert await store.registrations() == [other, first]
+    assert await store.save_registration(newer, 5)
+    assert not await store.save_registration(first, 5)
+    assert await store.registrations() == [other, newer]
+
+
+async def test_of_many_who_replace_a_registration_at_once_one_does(store: Store) -> None:
+    first = Registration(name="a", profile="*", revision=1, entry={})
+    made = await asyncio.gather(*(store.save_registration(first, None) for _ in range(20)))
+    assert made.count(True) == 1
+    newer = [first.model_copy(update={"revision": 2 + n}) for n in range(20)]
+    done = await asyncio.gather(*(store.save_registration(r, 1) for r in newer))
+    assert done.count(True) == 1
+    assert await store.registrations() == [newer[done.index(True)]]
+
+
+async def test_sweeping_drops_only_old_registrations_without_an_entry(store: Store) -> None:
+    for name, revision, entry in (("a", 1, None), ("b", 2, {}), ("c", 9, None)):
+        kept = Registration(name=name, profile="*", revision=revision, entry=entry)
+        assert await store.save_registration(kept, None)
+    assert await store.sweep_registrations(9) == 1
+    assert [r.name for r in await store.registrations()] == ["b", "c"]
 
 
 async def test_launched_nodes_are_kept_replaced_and_forgotten(store: Store) -> None:

@@ -42,6 +42,6 @@ def test_a_protocol_is_short() -> None:
     long = {
         source.path: source.lines
         for source in sources(*PACKAGES)
-        if source.path.endswith("/base.py") and source.lines > 120
+        if source.path.endswith("/base.py") and source.lines > 150
     }
     assert long == {}

@@ -77,7 +77,7 @@ async def test_a_node_joins_and_its_tools_can_be_called(
 ) -> None:
     node = await start_node()
     answer = await manager.send(node.report())
-    assert answer.json() == {"report_every_s": 1.0}
+    assert answer.json() == {"report_every_s": 1.0, "registrations": []}
     tools = (await manager.get("/v1/tools")).json()["tools"]
     assert [entry["name"] for entry in tools] == ["echo__echo"]
     body = (await manager.call(a=1)).json()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from manager.stores import mongo
+from manager.stores import mongo_calls
 from manager.stores.address import MongoAddress, parse
 from manager.stores.base import CallRecord
 from manager.stores.mongo import MongoStore
@@ -164,9 +164,9 @@ async def test_what_documents_do_not_take_is_kept_all_the_same(store: MongoStore
 async def test_many_and_long_records_arrive_in_parts_and_bodies_too_long_are_left_out(
     store: MongoStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mongo, "MAX_BATCH", 7)
-    monkeypatch.setattr(mongo, "MAX_BATCH_BYTES", 100)
-    monkeypatch.setattr(mongo, "MAX_BODY", 60)
+    monkeypatch.setattr(mongo_calls, "MAX_BATCH", 7)
+    monkeypatch.setattr(mongo_calls, "MAX_BATCH_BYTES", 100)
+    monkeypatch.setattr(mongo_calls, "MAX_BODY", 60)
     records = [record(n, arguments={"a": "x" * n}) for n in range(70)]
     await store.add_calls([*records, records[0]])
     kept = {call.id: call.arguments for call in await store.calls(100)}
