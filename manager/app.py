@@ -29,7 +29,8 @@ from manager.registry import Registry
 from manager.reports import Reports
 from manager.settings import SQLITE, ManagerSettings
 from manager.stores.address import parse
-from manager.stores.base import CallRecord, Store
+from manager.stores.base import Store
+from manager.stores.calls import CallRecord
 from manager.stores.sharing import SharedStore
 from manager.stores.sqlite import SqliteStore
 from wire import __version__

@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Any, Protocol
 
 import orjson
@@ -16,7 +17,7 @@ import orjson
 from manager.node_link import NotAccepted
 from manager.registry import NodeRecord, Registry
 from manager.router import choose_node
-from manager.stores.base import CallRecord
+from manager.stores.calls import CallRecord
 from wire.errors import (
     BadRequest,
     CallTimedOut,
@@ -31,6 +32,7 @@ from wire.errors import (
 from wire.handles import node_of
 from wire.link import call_params, inner_timeout
 from wire.models import Call, Outcome, Scope, ToolInfo
+from wire.trace import trace_id
 
 RETRY_S = 1.0
 MAX_NAME = 128
@@ -126,6 +128,7 @@ class CallService:
             time.time(),
             0.0,
             PlatformError.code,
+            trace=trace_id(call.meta),
         )
         self.in_flight += 1
         try:
@@ -147,6 +150,7 @@ class CallService:
         tool, candidates = self._registry.find(call.tool, call.server)
         info = tool.info
         record.tool, record.server = info.name, info.server
+        record.digest = _digest(call.arguments)
         if self._record_bodies:
             record.arguments = call.arguments
         tool.check(call.arguments)
@@ -228,6 +232,15 @@ class CallService:
                 node=node_id,
             )
         return node_id
+
+
+def _digest(arguments: dict[str, Any]) -> str | None:
+    """Return what is the same for the same arguments, whatever the order of their names."""
+    try:
+        text = orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return None
+    return blake2b(text, digest_size=12).hexdigest()
 
 
 def _no_candidate(info: ToolInfo, handle_node: str | None) -> PlatformError:

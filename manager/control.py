@@ -11,6 +11,7 @@ import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from manager.call_control import calls_router
 from manager.fleet import Fleet
 from manager.health import Health, summary
 from manager.metrics import CONTENT_TYPE, Metrics
@@ -24,8 +25,6 @@ from manager.server_control import configs_router, registering_router, servers_r
 from manager.stores.base import Store
 from manager.views import (
     Alive,
-    CallList,
-    CallView,
     NodeList,
     NodeView,
     Readiness,
@@ -36,7 +35,6 @@ from wire.faces.caller import caller_of, owner_of, require_admin, require_peer
 from wire.models import NodeReport, NodeState, ReportTaken
 
 CONTROL_S = 15.0
-MAX_CALLS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ def routers(parts: Parts) -> list[APIRouter]:
         registering_router(parts.registrar),
         configs_router(parts.registrar, parts.registrations),
         _sessions(parts),
-        _calls(parts),
+        calls_router(parts.store, parts.recorder),
         _health(parts.health),
         _metrics(parts.metrics),
     ]
@@ -173,23 +171,6 @@ async def _close(link: NodeLink, node: NodeRecord, session: str, owner: str) -> 
         return int(orjson.loads(body)["closed"])
     except (NotAccepted, PlatformError) as error:
         return str(error)
-
-
-def _calls(parts: Parts) -> APIRouter:
-    router = APIRouter(prefix="/v1/calls", tags=["calls"], dependencies=[ADMIN])
-
-    @router.get("", summary="Records of calls, newest first")
-    async def calls(
-        limit: Annotated[int, Query(ge=1, le=MAX_CALLS)] = 100,
-        before: Annotated[float | None, Query(description="Unix time to start from.")] = None,
-    ) -> CallList:
-        """List what was called, by whom, where, for how long and with what outcome."""
-        await parts.recorder.flush()
-        records = await parts.store.calls(limit, before)
-        views = [CallView.model_validate(record) for record in records]
-        return CallList(calls=views, dropped=parts.recorder.dropped)
-
-    return router
 
 
 def _health(health: Health) -> APIRouter:

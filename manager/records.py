@@ -8,7 +8,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from manager.stores.base import CallRecord, Store
+from manager.stores.base import Store
+from manager.stores.calls import CallRecord
 from wire.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)

@@ -172,6 +172,7 @@ class CallView(BaseModel):
         result_bytes=184,
         arguments=None,
         result=None,
+        trace=None,
     ) | ConfigDict(from_attributes=True)
 
     id: str
@@ -186,13 +187,58 @@ class CallView(BaseModel):
     result_bytes: int
     arguments: dict[str, Any] | None
     result: dict[str, Any] | None
+    trace: str | None
 
 
 class CallList(BaseModel):
-    """Records of calls, newest first. `dropped` counts those that the store could not take."""
+    """Records of calls, newest first. `dropped` counts those that the store could not take.
+
+    `next` is the `cursor` of the next page; None at the end.
+    """
 
     calls: list[CallView]
     dropped: int
+    next: str | None = None
+
+
+class GroupStats(BaseModel):
+    """What calls of one group came to. Durations are within 2 %; everything else is exact.
+
+    `errors` counts by outcome all that was not ok. `redundancy` is the share of calls that repeat
+    an earlier one of the same Session with the same arguments; None without calls in Sessions.
+    """
+
+    model_config = _example(
+        name="sandbox__run_python_code",
+        calls=1200,
+        errors={"tool_error": 17, "call_timed_out": 1},
+        p50_ms=41.7,
+        p95_ms=180.2,
+        p99_ms=912.0,
+        request_bytes=241200,
+        result_bytes=220800,
+        redundancy=0.04,
+    )
+
+    name: str | None
+    calls: int
+    errors: dict[str, int]
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    request_bytes: int
+    result_bytes: int
+    redundancy: float | None
+
+
+class Stats(BaseModel):
+    """Calls of a time, added up by group, those with most calls first, and all together."""
+
+    by: Literal["tool", "server", "node", "key"]
+    since: float
+    until: float
+    groups: list[GroupStats]
+    total: GroupStats
 
 
 class Alive(BaseModel):

@@ -8,32 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from manager.launchers.base import LaunchedNode
+from manager.stores.calls import EVERY_CALL, By, CallFilter, CallRecord, CallSum, Position, Repeats
 from wire.models import NodeReport, Registration, ToolInfo
-
-
-@dataclass(slots=True)
-class CallRecord:
-    """One call as it ended. Times are Unix seconds, sizes bytes.
-
-    `outcome` is `ok`, `tool_error`, `cancelled` or the code of a platform error. `arguments` and
-    `result` are None unless the settings ask for bodies.
-    """
-
-    id: str
-    tool: str
-    server: str | None
-    node: str | None
-    owner: str
-    started_at: float
-    duration_ms: float
-    outcome: str
-    request_bytes: int = 0
-    result_bytes: int = 0
-    arguments: dict[str, Any] | None = None
-    result: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +95,18 @@ class Store(Protocol):
         """Add call records; one whose id is kept already is passed over."""
         ...
 
-    async def calls(self, limit: int, before: float | None = None) -> list[CallRecord]:
-        """Return at most `limit` records, newest first, of calls that started before `before`."""
+    async def calls(
+        self, limit: int, wanted: CallFilter = EVERY_CALL, after: Position | None = None
+    ) -> list[CallRecord]:
+        """Return at most `limit` of the wanted records, newest first, from behind a position."""
+        ...
+
+    async def sum_calls(self, by: By, wanted: CallFilter) -> list[CallSum]:
+        """Add up the wanted calls by group, outcome and class of duration."""
+        ...
+
+    async def repeats(self, by: By, wanted: CallFilter) -> list[Repeats]:
+        """Count, by group, the wanted calls of Sessions, and how many of them were different."""
         ...
 
     async def sweep_calls(self, older_than: float) -> int:

@@ -22,8 +22,19 @@ from pymongo.uri_parser import parse_uri
 
 from manager.launchers.base import LaunchedNode
 from manager.stores.address import MongoAddress
-from manager.stores.base import CallRecord, StoredNode, StoredTool
-from manager.stores.mongo_calls import Document, batches, call_document, call_record
+from manager.stores.base import StoredNode, StoredTool
+from manager.stores.calls import EVERY_CALL, By, CallFilter, CallRecord, CallSum, Position, Repeats
+from manager.stores.mongo_calls import (
+    Document,
+    batches,
+    call_document,
+    call_record,
+    call_sum,
+    group_in,
+    match_calls,
+    repeats_of,
+    sums_of,
+)
 from manager.stores.sharing import Heartbeat
 from wire.errors import StoreUnavailable
 from wire.models import NodeReport, Registration, ToolInfo
@@ -48,7 +59,13 @@ RETRY_S = 0.5
 DURABLE = WriteConcern("majority", j=True)
 CHEAP = WriteConcern(1)
 
-NEWEST = IndexModel([("started_at", DESCENDING), ("_id", DESCENDING)], name="newest")
+INDEXES = [
+    IndexModel([("started_at", DESCENDING), ("_id", DESCENDING)], name="newest"),
+    IndexModel([("session", ASCENDING), ("started_at", DESCENDING)], name="of_session"),
+    IndexModel([("tool", ASCENDING), ("started_at", DESCENDING)], name="of_tool"),
+]
+"""The indexes of call records beside their expiry."""
+
 EXPIRY = "expiry"
 MAX_EXPIRY_S = 2**31 - 1
 DAY_S = 86_400
@@ -195,14 +212,28 @@ class MongoStore:
         for batch in batches(map(call_document, calls)):
             await self._run(partial(_add, batch))
 
-    async def calls(self, limit: int, before: float | None = None) -> list[CallRecord]:
+    async def calls(
+        self, limit: int, wanted: CallFilter = EVERY_CALL, after: Position | None = None
+    ) -> list[CallRecord]:
         """See `Store`."""
-        match = {} if before is None else {"started_at": {"$lt": before}}
+        match = match_calls(wanted, after)
         order = [("started_at", DESCENDING), ("_id", DESCENDING)]
         found = await self._run(
             lambda db: db.calls.find(match).sort(order).limit(limit).to_list(None)
         )
         return [call_record(d) for d in found]
+
+    async def sum_calls(self, by: By, wanted: CallFilter) -> list[CallSum]:
+        """See `Store`."""
+        steps = sums_of(by, wanted)
+        found = await self._run(lambda db: db.calls.aggregate(steps).to_list(None))
+        return [call_sum(by, d) for d in found]
+
+    async def repeats(self, by: By, wanted: CallFilter) -> list[Repeats]:
+        """See `Store`."""
+        steps = repeats_of(by, wanted)
+        found = await self._run(lambda db: db.calls.aggregate(steps).to_list(None))
+        return [Repeats(group_in(by, d["_id"]), d["calls"], d["distinct"]) for d in found]
 
     async def sweep_calls(self, older_than: float) -> int:
         """See `Store`."""
@@ -275,7 +306,7 @@ class MongoStore:
         kept = await db.schema.find_one({"_id": "schema"})
         if kept is not None and kept["version"] > SCHEMA:
             raise OperationFailure("it was written by a newer version of AgentDock")
-        await db.calls.create_indexes([NEWEST])
+        await db.calls.create_indexes(INDEXES)
         expiry = IndexModel([("at", ASCENDING)], name=EXPIRY, expireAfterSeconds=self._expire_s)
         try:
             await db.calls.create_indexes([expiry])
@@ -285,7 +316,8 @@ class MongoStore:
             change = {"name": EXPIRY, "expireAfterSeconds": self._expire_s}
             await db.command({"collMod": "calls", "index": change})
         made = await db.calls.index_information()
-        if "newest" not in made or made.get(EXPIRY, {}).get("expireAfterSeconds") != self._expire_s:
+        wanted = {index.document["name"] for index in INDEXES}
+        if wanted - made.keys() or made.get(EXPIRY, {}).get("expireAfterSeconds") != self._expire_s:
             raise OperationFailure("its indexes could not be made as they should be")
         self._checked = True
 

@@ -13,13 +13,25 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 
 from manager.launchers.base import LaunchedNode
-from manager.stores.base import CallRecord, StoredNode, StoredTool
+from manager.stores.base import StoredNode, StoredTool
+from manager.stores.calls import (
+    COLUMNS,
+    EVERY_CALL,
+    By,
+    CallFilter,
+    CallRecord,
+    CallSum,
+    Position,
+    Repeats,
+    duration_class,
+)
 from wire.errors import StoreUnavailable
 from wire.models import NodeReport, Registration, ToolInfo
 
@@ -51,10 +63,29 @@ SCHEMA = (
         gone INTEGER NOT NULL
     );
     """,
+    """
+    ALTER TABLE calls ADD COLUMN digest TEXT;
+    ALTER TABLE calls ADD COLUMN trace TEXT;
+    ALTER TABLE calls ADD COLUMN key TEXT NOT NULL DEFAULT '';
+    ALTER TABLE calls ADD COLUMN session TEXT;
+    ALTER TABLE calls ADD COLUMN duration_class INTEGER NOT NULL DEFAULT 0;
+    UPDATE calls SET key = substr(owner, 1, instr(owner || '/', '/') - 1),
+        session = nullif(substr(owner, instr(owner || '/', '/') + 1), ''),
+        duration_class = duration_class(duration_ms);
+    DROP INDEX calls_started_at;
+    CREATE INDEX calls_newest ON calls (started_at, id);
+    CREATE INDEX calls_session ON calls (session, started_at);
+    CREATE INDEX calls_tool ON calls (tool, started_at);
+    """,
 )
 """One script for each version of the schema; a script that was released never changes."""
 
-ADD_CALL = "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+RECORD = tuple(field.name for field in fields(CallRecord))
+BESIDE = ("key", "session", "duration_class")
+ADD_CALL = (
+    f"INSERT OR IGNORE INTO calls ({', '.join((*RECORD, *BESIDE))})"
+    f" VALUES ({', '.join('?' * len((*RECORD, *BESIDE)))})"
+)
 SAVE_TOOL = """
     INSERT INTO tools VALUES (?, ?, ?, ?, ?) ON CONFLICT (server, name)
     DO UPDATE SET tool = excluded.tool, last_seen = excluded.last_seen
@@ -148,14 +179,44 @@ class SqliteStore:
         """See `Store`."""
         await self._write(ADD_CALL, map(_call_row, calls))
 
-    async def calls(self, limit: int, before: float | None = None) -> list[CallRecord]:
+    async def calls(
+        self, limit: int, wanted: CallFilter = EVERY_CALL, after: Position | None = None
+    ) -> list[CallRecord]:
         """See `Store`."""
+        where, values = _where(wanted)
+        if after is not None:
+            where += " AND (started_at, id) < (?, ?)"
+            values += [after.started_at, after.id]
         rows = await self._read(
-            "SELECT * FROM calls WHERE ?1 IS NULL OR started_at < ?1"
-            " ORDER BY started_at DESC, id DESC LIMIT ?2",
-            (before, limit),
+            f"SELECT {', '.join(RECORD)} FROM calls WHERE {where}"
+            " ORDER BY started_at DESC, id DESC LIMIT ?",
+            (*values, limit),
         )
-        return [CallRecord(*row[:10], *map(_loads, row[10:])) for row in rows]
+        return [CallRecord(*row[:10], *map(_loads, row[10:12]), *row[12:]) for row in rows]
+
+    async def sum_calls(self, by: By, wanted: CallFilter) -> list[CallSum]:
+        """See `Store`."""
+        where, values = _where(wanted)
+        group = ", ".join(COLUMNS[by])
+        rows = await self._read(
+            f"SELECT outcome, duration_class, count(*), sum(request_bytes), sum(result_bytes),"
+            f" {group} FROM calls WHERE {where} GROUP BY outcome, duration_class, {group}",
+            tuple(values),
+        )
+        return [CallSum(tuple(row[5:]), *row[:5]) for row in rows]
+
+    async def repeats(self, by: By, wanted: CallFilter) -> list[Repeats]:
+        """See `Store`."""
+        where, values = _where(wanted)
+        group = ", ".join(COLUMNS[by])
+        rows = await self._read(
+            f"SELECT sum(calls), count(*), {group} FROM ("
+            f"SELECT count(*) AS calls, {group} FROM calls"
+            f" WHERE {where} AND session IS NOT NULL AND digest IS NOT NULL"
+            f" GROUP BY {group}, owner, server, tool, digest) GROUP BY {group}",
+            tuple(values),
+        )
+        return [Repeats(tuple(row[2:]), *row[:2]) for row in rows]
 
     async def sweep_calls(self, older_than: float) -> int:
         """See `Store`."""
@@ -213,6 +274,7 @@ class SqliteStore:
         try:
             connection = sqlite3.connect(self._path)
             connection.execute("PRAGMA journal_mode = WAL")
+            connection.create_function("duration_class", 1, duration_class, deterministic=True)
             _upgrade(connection)
         except sqlite3.Error:
             self._close()
@@ -262,6 +324,18 @@ def _readable(rows: Iterable[tuple[Any, ...]], read: Callable[..., T]) -> list[T
     return found
 
 
+def _where(wanted: CallFilter) -> tuple[str, list[object]]:
+    """Return the condition of a filter, and its values."""
+    equals = wanted.equals()
+    conditions = ["TRUE", *(f"{name} = ?" for name in equals)]
+    values: list[object] = [*equals.values()]
+    for bound, sign in ((wanted.since, ">="), (wanted.until, "<")):
+        if bound is not None:
+            conditions.append(f"started_at {sign} ?")
+            values.append(bound)
+    return " AND ".join(conditions), values
+
+
 def _call_row(call: CallRecord) -> tuple[object, ...]:
     return (
         call.id,
@@ -276,6 +350,11 @@ def _call_row(call: CallRecord) -> tuple[object, ...]:
         call.result_bytes,
         None if call.arguments is None else orjson.dumps(call.arguments),
         None if call.result is None else orjson.dumps(call.result),
+        call.digest,
+        call.trace,
+        call.key,
+        call.session,
+        call.duration_class,
     )
 
 

@@ -7,12 +7,21 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from manager.launchers.base import LaunchedNode
 from manager.stores.address import MongoAddress
-from manager.stores.base import CallRecord, Store
+from manager.stores.base import Store
+from manager.stores.calls import (
+    CallFilter,
+    CallRecord,
+    CallSum,
+    Position,
+    Repeats,
+    duration_class,
+)
 from manager.stores.mongo import MongoStore
 from manager.stores.sqlite import SqliteStore
 from tests.fakes.scripted_node import ScriptedNode, server, tool
@@ -43,17 +52,15 @@ async def store(make_store: MakeStore) -> AsyncIterator[Store]:
 
 
 def call(number: int, started_at: float, **fields: object) -> CallRecord:
-    return CallRecord(
-        f"c{number}",
-        "echo",
-        "echo",
-        "one",
-        "alice/s1",
-        started_at,
-        12.5,
-        "ok",
-        **fields,  # type: ignore[arg-type]  # fields of the record
-    )
+    plain: dict[str, Any] = {
+        "tool": "echo",
+        "server": "echo",
+        "node": "one",
+        "owner": "alice/s1",
+        "duration_ms": 12.5,
+        "outcome": "ok",
+    }
+    return CallRecord(id=f"c{number}", started_at=started_at, **plain | fields)
 
 
 async def test_opening_and_closing_twice_is_harmless(make_store: MakeStore) -> None:
@@ -121,13 +128,75 @@ async def test_saving_nothing_is_harmless(store: Store) -> None:
 async def test_calls_are_listed_newest_first_and_page_by_page(store: Store) -> None:
     await store.add_calls([call(number, float(number)) for number in (3, 1, 2, 5, 4)])
     assert [entry.id for entry in await store.calls(2)] == ["c5", "c4"]
-    assert [entry.id for entry in await store.calls(2, before=4.0)] == ["c3", "c2"]
-    assert await store.calls(2, before=1.0) == []
+    after = Position(4.0, "c4")
+    assert [entry.id for entry in await store.calls(2, after=after)] == ["c3", "c2"]
+    assert await store.calls(2, after=Position(1.0, "c1")) == []
+
+
+async def test_no_call_is_skipped_or_shown_twice_while_others_arrive(store: Store) -> None:
+    await store.add_calls([call(number, 1.0 + number // 4) for number in range(10, 30)])
+    seen: list[str] = []
+    after = None
+    number = 50
+    while page := await store.calls(3, CallFilter(tool="echo"), after):
+        seen += [entry.id for entry in page]
+        after = Position(page[-1].started_at, page[-1].id)
+        await store.add_calls([call(number, float(number))])
+        number += 1
+    assert len(seen) == len(set(seen)) == 20
+
+
+async def test_calls_are_found_by_what_they_are(store: Store) -> None:
+    plain = call(1, 1.0)
+    others = {
+        "key": call(2, 2.0, owner="bob/s1"),
+        "session": call(3, 3.0, owner="alice/s2"),
+        "tool": call(4, 4.0, tool="other"),
+        "server": call(5, 5.0, server="other"),
+        "node": call(6, 6.0, node="two"),
+        "outcome": call(7, 7.0, outcome="tool_error"),
+        "trace": call(8, 8.0, trace="abc"),
+    }
+    await store.add_calls([plain, *others.values()])
+    for name, record in others.items():
+        wanted = CallFilter(**{name: getattr(record, name)})
+        assert await store.calls(10, wanted) == [record]
+    both = CallFilter(key="alice", session="s1", since=4.0, until=7.0)
+    assert [entry.id for entry in await store.calls(10, both)] == ["c6", "c5", "c4"]
+    assert await store.calls(10, CallFilter(session="s1", outcome="nothing")) == []
+
+
+async def test_calls_are_added_up(store: Store) -> None:
+    fast = [call(n, 1.0, digest="d1", request_bytes=10, result_bytes=1) for n in range(3)]
+    slow = [call(n, 2.0, digest=f"d{n}", duration_ms=900.0, outcome="tool_error") for n in (7, 8)]
+    other = call(9, 3.0, digest="d1", owner="bob", tool="other", node=None)
+    late = call(10, 9.0)
+    await store.add_calls([*fast, *slow, other, late])
+    wanted = CallFilter(until=9.0)
+    sums = sorted(await store.sum_calls("tool", wanted), key=lambda one: one.calls)
+    classes = (duration_class(12.5), duration_class(900.0))
+    assert sums == [
+        CallSum(("echo", "other"), "ok", classes[0], 1, 0, 0),
+        CallSum(("echo", "echo"), "tool_error", classes[1], 2, 0, 0),
+        CallSum(("echo", "echo"), "ok", classes[0], 3, 30, 3),
+    ]
+    assert await store.repeats("tool", wanted) == [Repeats(("echo", "echo"), 5, 3)]
+    nodes = await store.sum_calls("node", wanted)
+    assert {(one.group, one.calls) for one in nodes} == {(("one",), 3), (("one",), 2), ((None,), 1)}
+    assert await store.repeats("key", wanted) == [Repeats(("alice",), 5, 3)]
+    assert await store.sum_calls("server", CallFilter(since=100.0)) == []
 
 
 async def test_a_call_is_kept_whole(store: Store) -> None:
     bodies = call(
-        1, 1.0, arguments={"a": [1, "é"]}, result={"content": []}, request_bytes=7, result_bytes=8
+        1,
+        1.0,
+        arguments={"a": [1, "é"]},
+        result={"content": []},
+        request_bytes=7,
+        result_bytes=8,
+        digest="d",
+        trace="t",
     )
     nowhere = CallRecord("c2", "x", None, None, "bob", 2.0, 0.1, "tool_not_found")
     await store.add_calls([bodies, nowhere])

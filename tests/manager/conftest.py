@@ -11,7 +11,7 @@ import pytest
 from manager.calls import CallService
 from manager.node_link import NodeLink
 from manager.registry import NodeRecord, Registry
-from manager.stores.base import CallRecord
+from manager.stores.calls import CallRecord
 from tests.fakes.scripted_node import ScriptedNode
 from wire.models import Call, Outcome, Owner, ServerReport
 

@@ -96,7 +96,7 @@ async def test_a_call_is_recorded_for_administrators(
     assert [entry["outcome"] for entry in records] == ["tool_not_found", "ok"]
     assert records[1]["id"] == call_id
     assert (records[1]["owner"], records[1]["arguments"]) == ("alice", None)
-    older = (await manager.get(f"/v1/calls?before={records[0]['started_at']}")).json()["calls"]
+    older = (await manager.get(f"/v1/calls?until={records[0]['started_at']!r}")).json()["calls"]
     assert [entry["id"] for entry in older] == [call_id]
 
 
@@ -184,7 +184,8 @@ async def test_a_report_that_makes_no_sense_is_refused_and_changes_nothing(
 ROUTES = [
     ("GET", "/v1/nodes", {"admin"}),
     ("GET", "/v1/servers", {"admin"}),
-    ("GET", "/v1/calls", {"admin"}),
+    ("GET", "/v1/calls", {"agent", "admin", "peer"}),
+    ("GET", "/v1/stats", {"agent", "admin", "peer"}),
     ("POST", "/v1/servers/echo/restart", {"admin"}),
     ("PUT", "/v1/nodes/one/report", {"peer"}),
     ("DELETE", "/v1/nodes/one", {"admin", "peer"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from manager.metrics import Metrics
 from manager.registry import Registry
-from manager.stores.base import CallRecord
+from manager.stores.calls import CallRecord
 from tests.fakes.scripted_node import ScriptedNode
 
 

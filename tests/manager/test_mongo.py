@@ -14,7 +14,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from manager.stores import mongo_calls
 from manager.stores.address import MongoAddress, parse
-from manager.stores.base import CallRecord
+from manager.stores.calls import CallRecord
 from manager.stores.mongo import MongoStore
 from tests.fakes.scripted_node import ScriptedNode, tool
 from tests.mongodb import MongoServer, fresh_name

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from manager.records import BATCH, DAY_S, Recorder
-from manager.stores.base import CallRecord
+from manager.stores.calls import CallRecord
 from manager.stores.sqlite import SqliteStore
 
 

@@ -12,9 +12,11 @@ from wire.faces.caller import caller_of, owner_of
 from wire.faces.gate import HEADERS_KEY
 from wire.faces.http import Scope
 from wire.models import Call, Outcome
+from wire.trace import with_trace
 
 SESSION = b"x-session-id"
 TIMEOUT = b"x-timeout-seconds"
+PARENT_HEADER = b"traceparent"
 _NUMBER = re.compile(rb"\d{1,9}(\.\d{1,9})?")
 RESERVED = ("agentdock/", "io.modelcontextprotocol/")
 
@@ -55,7 +57,8 @@ def build_call(
         server: Limits the search to one tool server.
         timeout_s: A timeout named in the body, in seconds; the header comes first.
         mcp_session: Id of a handshake-era MCP session.
-        meta: The caller's MCP `_meta`; keys of the platform and the protocol are left out.
+        meta: The caller's MCP `_meta`; keys of the platform and the protocol are left out. Trace
+            context may come in headers as well.
 
     Raises:
         BadRequest: a header or the timeout is not usable.
@@ -71,8 +74,17 @@ def build_call(
         ),
         server=server,
         timeout_s=None if wish is None else _seconds(wish),
-        meta=None if not meta else {k: v for k, v in meta.items() if not k.startswith(RESERVED)},
+        meta=_meta(meta, headers),
     )
+
+
+def _meta(meta: dict[str, Any] | None, headers: dict[bytes, bytes]) -> dict[str, Any] | None:
+    kept = None
+    if meta:
+        kept = {k: v for k, v in meta.items() if not k.startswith(RESERVED)}
+    if kept or PARENT_HEADER in headers:
+        return with_trace(kept, headers)
+    return None
 
 
 def _seconds(value: object) -> float:
