@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -13,6 +14,8 @@ from fastapi_offline import FastAPIOffline
 from manager.access import Access, anonymous_caller
 from manager.banner import Banner
 from manager.calls import CallService
+from manager.compat_control import nodes_router, resources_router
+from manager.containers import PREFIX, Containers
 from manager.control import Parts, routers
 from manager.fleet import Fleet, FleetPolicy
 from manager.health import Health
@@ -25,7 +28,7 @@ from manager.node_link import NodeLink
 from manager.records import Recorder
 from manager.registrar import Registrar
 from manager.registrations import Registrations
-from manager.registry import Registry
+from manager.registry import NodeRecord, Registry
 from manager.reports import Reports
 from manager.settings import SQLITE, ManagerSettings
 from manager.stores.address import parse
@@ -35,7 +38,7 @@ from manager.stores.sharing import SharedStore
 from manager.stores.sqlite import SqliteStore
 from wire import __version__
 from wire.errors import StoreUnavailable
-from wire.faces.front import Front
+from wire.faces.front import Front, RawRoute
 from wire.faces.gate import GatePolicy
 from wire.serving import beside
 from wire.settings import SettingsError
@@ -118,15 +121,8 @@ def create_app(
     recorder = _recorder(store, settings)
     fleet = Fleet(registry, link, launcher, store, FleetPolicy(lost_after_s=settings.lost_after_s))
     metrics = Metrics(registry, lambda: calls.in_flight, lambda: recorder.dropped)
-    calls = CallService(
-        registry=registry,
-        link=link,
-        secret=secret,
-        record=_each(metrics.count, recorder.add),
-        suspect=fleet.suspect,
-        max_in_flight=settings.max_in_flight,
-        record_bodies=settings.record_bodies,
-    )
+    record = _each(metrics.count, recorder.add)
+    calls = _call_service(settings, registry, link, secret, record, fleet.suspect)
     health = Health(registry, store, fleet, calls, recorder, outspoken=settings.loopback)
     reports = Reports(registry, store, link.drop)
     registrations = Registrations(store)
@@ -140,15 +136,51 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await _open(parts, banner, stack)
+            await stack.enter_async_context(containers.run())
             await stack.enter_async_context(front.run())
             yield
 
     control = FastAPIOffline(title="AgentDock manager", version=__version__, lifespan=lifespan)
-    for router in routers(parts):
-        control.include_router(router)
+    _include(control, parts, settings)
     policy = _gate_policy(settings, secret)
-    front = Front(catalogue=calls, control=control, policy=policy, service="agentdock")
+    containers = Containers(registry, calls, __version__, policy.max_body_bytes)
+    front = Front(
+        catalogue=calls,
+        control=control,
+        policy=policy,
+        service="agentdock",
+        raw=[RawRoute(None, PREFIX, containers)],
+    )
     return front
+
+
+def _call_service(
+    settings: ManagerSettings,
+    registry: Registry,
+    link: NodeLink,
+    secret: str,
+    record: Callable[[CallRecord], None],
+    suspect: Callable[[NodeRecord], None],
+) -> CallService:
+    return CallService(
+        registry=registry,
+        link=link,
+        secret=secret,
+        record=record,
+        suspect=suspect,
+        max_in_flight=settings.max_in_flight,
+        record_bodies=settings.record_bodies,
+    )
+
+
+def _include(control: FastAPI, parts: Parts, settings: ManagerSettings) -> None:
+    idle_first = partial(min, key=NodeRecord.load)
+    for router in (
+        *routers(parts),
+        nodes_router(parts.registry, idle_first),
+        resources_router(parts.health, settings.data_dir, settings.docker_socket),
+    ):
+        control.include_router(router)
 
 
 def _recorder(store: Store, settings: ManagerSettings) -> Recorder:

@@ -148,6 +148,8 @@ class CallService:
 
     async def _run(self, call: Call, record: CallRecord) -> Outcome:
         tool, candidates = self._registry.find(call.tool, call.server)
+        if call.node is not None:
+            candidates = [node for node in candidates if node.id == call.node]
         info = tool.info
         record.tool, record.server = info.name, info.server
         record.digest = _digest(call.arguments)

@@ -57,6 +57,10 @@ class ManagerSettings(SharedSettings):
     record_bodies: bool = Field(
         False, description="Whether call records keep arguments and results."
     )
+    docker_socket: Path = Field(
+        Path("/var/run/docker.sock"),
+        description="Docker engine that /api/resources/docker asks; nothing else needs one.",
+    )
     record_days: float = Field(30, gt=0, description="Days that call records are kept.")
     lost_after_s: float = Field(
         3.0, gt=0, le=60, description="Seconds of silence after which a node is probed."

@@ -208,7 +208,7 @@ class Call:
 
     `tool` is the name as asked; `server` limits the search to one tool server. `timeout_s` is the
     caller's wish, in seconds; the tool's own limit caps it. `meta` is the caller's MCP `_meta`,
-    already without `agentdock/*`.
+    already without `agentdock/*`. `node` limits the call to one node.
     """
 
     tool: str
@@ -217,6 +217,7 @@ class Call:
     server: str | None = None
     timeout_s: float | None = None
     meta: dict[str, Any] | None = None
+    node: str | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(12))
     started: float = field(default_factory=time.perf_counter)
 

@@ -22,11 +22,64 @@ from wire.faces.rest import PREFIX, RestFace
 
 @dataclass(frozen=True, slots=True)
 class RawRoute:
-    """A handler on the path of a call, reached before FastAPI and its costs."""
+    """A handler reached before FastAPI and its costs; of any method if `method` is None."""
 
-    method: str
+    method: str | None
     prefix: str
     handler: Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Faces:
+    """A catalogue over every protocol, reached by path and method.
+
+    Args:
+        catalogue: Who has the tools.
+        service: Name under which the service introduces itself over MCP.
+        version: Its version.
+        max_body_bytes: Longest request body.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, service: str, version: str, max_body_bytes: int
+    ) -> None:
+        rest = RestFace(catalogue, max_body_bytes)
+        agentdock = AgentDockFace(catalogue, max_body_bytes)
+        self._mcp = McpFace(catalogue, service, version, max_body_bytes)
+        self._exact: dict[tuple[str, str], Asgi] = {
+            ("GET", PREFIX): rest.list,
+            ("GET", "/mcpapi/servers"): agentdock.servers,
+            ("GET", "/mcpapi/tools"): agentdock.tools,
+            ("GET", "/list_tools"): agentdock.list_tools,
+            ("POST", "/call_tool"): agentdock.call_by_message,
+        }
+        self._prefixes: list[tuple[str, str, Asgi]] = [
+            ("POST", f"{PREFIX}/", rest.call),
+            ("POST", TOOL_PREFIX, agentdock.call_by_path),
+            ("GET", f"{PREFIX}/", rest.list),
+            ("GET", SERVER_PREFIX, agentdock.server_tools),
+        ]
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Serve MCP while the context is open."""
+        async with self._mcp.run():
+            yield
+
+    def handler(self, method: str, path: str) -> Asgi | None:
+        """Return who answers a request, or None if it belongs to none of the faces.
+
+        Raises:
+            NotFound: it belongs to a face that has nothing there.
+        """
+        exact = self._exact.get((method, path))
+        if exact is not None:
+            return exact
+        for wanted, prefix, handler in self._prefixes:
+            if method == wanted and path.startswith(prefix):
+                return handler
+        if AgentDockFace.serves(path):
+            raise NotFound(f"There is nothing at {path} to {method}. See /docs.")
+        return self._mcp if self._mcp.serves(path) else None
 
 
 class Front:
@@ -37,7 +90,7 @@ class Front:
         control: Everything that is not on the path of a call; its lifespan must enter `run()`.
         policy: Whom to let in.
         service: Name under which the service introduces itself over MCP.
-        raw: Further handlers on the path of a call.
+        raw: Further handlers on the path of a call; they come first.
     """
 
     def __init__(
@@ -49,33 +102,18 @@ class Front:
         service: str,
         raw: Sequence[RawRoute] = (),
     ) -> None:
-        limit = self._max_body_bytes = policy.max_body_bytes
-        rest = RestFace(catalogue, limit)
-        agentdock = AgentDockFace(catalogue, limit)
-        self._mcp = McpFace(catalogue, service, control.version, limit)
+        self._max_body_bytes = policy.max_body_bytes
+        self._faces = Faces(catalogue, service, control.version, policy.max_body_bytes)
         self._control = control
-        self._exact: dict[tuple[str, str], Asgi] = {
-            ("GET", PREFIX): rest.list,
-            ("GET", "/mcpapi/servers"): agentdock.servers,
-            ("GET", "/mcpapi/tools"): agentdock.tools,
-            ("GET", "/list_tools"): agentdock.list_tools,
-            ("POST", "/call_tool"): agentdock.call_by_message,
-        }
-        self._prefixes: list[tuple[str, str, Asgi]] = [
-            *((route.method, route.prefix, route.handler) for route in raw),
-            ("POST", f"{PREFIX}/", rest.call),
-            ("POST", TOOL_PREFIX, agentdock.call_by_path),
-            ("GET", f"{PREFIX}/", rest.list),
-            ("GET", SERVER_PREFIX, agentdock.server_tools),
-        ]
-        self._entrance = _entrance(Gate(self._dispatch, policy, _refuse), policy)
+        self._raw = raw
+        self._entrance = _entrance(Gate(self._dispatch, policy, refuse), policy)
         answer_with_problems(control)
         document_faces(control)
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Serve MCP while the context is open; entered by `control`'s lifespan."""
-        async with self._mcp.run():
+        async with self._faces.run():
             yield
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,24 +125,18 @@ class Front:
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
-        handler = self._exact.get((method, path)) or self._by_prefix(method, path)
+        for route in self._raw:
+            if route.method in (None, method) and path.startswith(route.prefix):
+                await route.handler(scope, receive, send)
+                return
+        handler = self._faces.handler(method, path)
         if handler is not None:
             await handler(scope, receive, send)
-        elif AgentDockFace.serves(path):
-            raise NotFound(f"There is nothing at {path} to {method}. See /docs.")
-        elif self._mcp.serves(path):
-            await self._mcp(scope, receive, send)
         else:
             await self._control(scope, limited(receive, self._max_body_bytes), send)
 
-    def _by_prefix(self, method: str, path: str) -> Asgi | None:
-        for wanted, prefix, handler in self._prefixes:
-            if method == wanted and path.startswith(prefix):
-                return handler
-        return None
 
-
-async def _refuse(scope: Scope, send: Send, error: PlatformError) -> None:
+async def refuse(scope: Scope, send: Send, error: PlatformError) -> None:
     """Tell a caller of an error, in the shape that clients of the path read."""
     if AgentDockFace.serves(scope["path"]):
         await send_failure(send, error)
