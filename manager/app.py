@@ -5,7 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from functools import partial
 
 from fastapi import FastAPI
@@ -38,6 +43,7 @@ from manager.stores.sharing import SharedStore
 from manager.stores.sqlite import SqliteStore
 from wire import __version__
 from wire.errors import StoreUnavailable
+from wire.faces.catalogue import Catalogue
 from wire.faces.front import Front, RawRoute
 from wire.faces.gate import GatePolicy
 from wire.serving import beside
@@ -130,12 +136,14 @@ def create_app(
     parts = Parts(
         registry, store, link, fleet, reports, recorder, health, metrics, registrations, registrar
     )
+    catalogue, tracing = _traced(calls, settings)
     banner = Banner(settings, registry, fleet, announce) if announce else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await _open(parts, banner, stack)
+            await stack.enter_async_context(tracing)
             await stack.enter_async_context(containers.run())
             await stack.enter_async_context(front.run())
             yield
@@ -143,15 +151,36 @@ def create_app(
     control = FastAPIOffline(title="AgentDock manager", version=__version__, lifespan=lifespan)
     _include(control, parts, settings)
     policy = _gate_policy(settings, secret)
-    containers = Containers(registry, calls, __version__, policy.max_body_bytes)
+    containers = Containers(registry, catalogue, __version__, policy.max_body_bytes)
     front = Front(
-        catalogue=calls,
+        catalogue=catalogue,
         control=control,
         policy=policy,
         service="agentdock",
         raw=[RawRoute(None, PREFIX, containers)],
     )
     return front
+
+
+def _traced(
+    calls: CallService, settings: ManagerSettings
+) -> tuple[Catalogue, AbstractAsyncContextManager[None]]:
+    """Return the catalogue to offer, and what runs behind it.
+
+    Raises:
+        SettingsError: spans are asked for, and the extra is not installed.
+    """
+    if settings.otlp_endpoint is None:
+        return calls, nullcontext()
+    try:
+        from manager.tracing import TracedCatalogue
+    except ImportError as error:
+        raise SettingsError(
+            f"AGENTDOCK_MANAGER_OTLP_ENDPOINT: needs the extra otel; pip install "
+            f"opentelemetry-sdk opentelemetry-exporter-otlp-proto-http ({error})"
+        ) from None
+    traced = TracedCatalogue(calls, settings.otlp_endpoint, __version__)
+    return traced, traced.run()
 
 
 def _call_service(

@@ -57,6 +57,12 @@ class ManagerSettings(SharedSettings):
     record_bodies: bool = Field(
         False, description="Whether call records keep arguments and results."
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s]+$",
+        description="Where spans of calls are sent by OTLP over HTTP, such as "
+        "http://127.0.0.1:4318; needs the extra `otel`.",
+    )
     docker_socket: Path = Field(
         Path("/var/run/docker.sock"),
         description="Docker engine that /api/resources/docker asks; nothing else needs one.",
