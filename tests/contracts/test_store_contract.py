@@ -283,6 +283,31 @@ class TestSqliteFile:
         assert len(await second.calls(10)) == 1
         await second.close()
 
+    async def test_a_full_disk_loses_nothing_and_is_told(self, tmp_path: Path) -> None:
+        store = SqliteStore(str(tmp_path / "store.db"))
+        await store.open()
+        kept = Registration(name="a", profile="*", revision=1, entry={"command": "x"})
+        assert await store.save_registration(kept, None)
+
+        async def limit(pages: int) -> None:
+            pragma = f"PRAGMA max_page_count = {pages}"
+            await store._run(lambda connection: connection.execute(pragma).fetchall())
+
+        await limit(1)  # as small as it is
+        long = [call(n, 1.0, arguments={"a": "x" * 10_000}) for n in range(100)]
+        with pytest.raises(StoreUnavailable, match="full"):
+            await store.add_calls(long)
+        big = kept.model_copy(update={"name": "b", "entry": {"command": "x" * 100_000}})
+        with pytest.raises(StoreUnavailable, match="full"):
+            await store.save_registration(big, None)
+        assert await store.registrations() == [kept]
+        assert await store.calls(10) == []
+        await limit(1_000_000)
+        await store.add_calls(long)
+        assert await store.save_registration(big, None)
+        assert len(await store.calls(1000)) == 100
+        await store.close()
+
     async def test_a_second_manager_is_refused(self, tmp_path: Path) -> None:
         first, second = (SqliteStore(str(tmp_path / "store.db")) for _ in range(2))
         await first.open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+import tomllib
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -184,3 +185,30 @@ async def test_a_node_that_dies_or_leaves_does_so_on_every_manager(tmp_path: Pat
         await running.everywhere({"one": "ready"}, 20)
         await running.all_plugged()
         assert [await call(running, url) for url in running.urls] == ["one", "one"]
+
+
+async def test_what_is_registered_with_one_manager_is_served_and_taken_back_by_the_other(
+    tmp_path: Path,
+) -> None:
+    async with two_managers(tmp_path) as running:
+        first, second = running.urls
+        program = tomllib.loads(profile())["mcpServers"]["tools"]
+        body = {"name": "dice", "profile": "*", "entry": program}
+        made = await running.client.post(f"{first}/v1/servers", json=body)
+        states = {node: told["state"] for node, told in made.json()["nodes"].items()}
+        assert states == {"one": "ready", "two": "ready"}, made.text
+
+        async def answers(url: str, status: int) -> bool:
+            called = await running.client.post(
+                f"{url}/v1/tools/dice__echo/call", json={"arguments": {"text": "x"}}
+            )
+            known = await running.client.get(f"{url}/v1/export?name=dice")
+            return (called.status_code, known.status_code) == (status, status)
+
+        await eventually(lambda: answers(second, 200), 2)
+        gone = await running.client.delete(f"{second}/v1/servers/dice")
+        assert gone.status_code == 200, gone.text
+        await eventually(lambda: answers(first, 404), 2)
+        again = await running.client.post(f"{first}/v1/servers", json=body)
+        assert again.status_code == 201, again.text
+        await eventually(lambda: answers(second, 200), 2)

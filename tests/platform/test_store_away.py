@@ -120,6 +120,49 @@ async def test_a_database_that_hangs_slows_no_call_and_not_the_word_on_readiness
         await eventually(says(running, "ready"), 10)
 
 
+async def test_a_database_that_dies_in_mid_registration_loses_none_that_was_answered(
+    tmp_path: Path, database: MongoServer
+) -> None:
+    database.start()
+    url = database.url("platform")
+    async with platform(tmp_path, {"one": profile()}, AGENTDOCK_MANAGER_STORE_URL=url) as running:
+        await eventually(says(running, "ready"), 10)
+        answers: dict[str, int] = {}
+
+        async def register(name: str) -> None:
+            body = {"name": name, "profile": "*", "entry": {"command": "x", "enabled": False}}
+            answer = await running.client.post("/v1/servers?wait_s=0", json=body)
+            answers[name] = answer.status_code
+            if answer.status_code != 201:
+                assert answer.json()["code"] == "store_unavailable"
+
+        async def register_on() -> None:
+            for number in range(400):
+                await register(f"n{number}")
+
+        work = asyncio.create_task(register_on())
+        await eventually(lambda: _holds(len(answers) >= 20))
+        await asyncio.to_thread(database.kill)
+        await work
+        made = {name for name, status in answers.items() if status == 201}
+        assert set(answers.values()) == {201, 503}
+        assert await calls_succeed(running, 20) < 1
+        running.kill("manager")
+        await asyncio.to_thread(running.processes["manager"].wait, 10)
+        await asyncio.to_thread(database.start)
+        running.start_manager()
+        await eventually(lambda: _knows(running.client, made), 20)
+
+
+async def _holds(condition: bool) -> bool:
+    return condition
+
+
+async def _knows(client: httpx.AsyncClient, names: set[str]) -> bool:
+    exported = (await client.get("/v1/export")).json()["mcpServers"]
+    return names <= set(exported)
+
+
 async def test_the_password_of_the_store_shows_nowhere(
     tmp_path: Path, database: MongoServer
 ) -> None:
