@@ -51,9 +51,9 @@ async def test_the_fetcher_says_who_it_is() -> None:
 @pytest.mark.parametrize(
     ("packed", "encoding"),
     [
-        (gzip.compress(b"text"), "gzip"),
-        (gzip.compress(b"te") + gzip.compress(b"xt"), "gzip"),
-        (gzip.compress(b"text") + b"\0" * 8, "GZIP"),
+        (gzip.compress(b"text", mtime=0), "gzip"),
+        (gzip.compress(b"te", mtime=0) + gzip.compress(b"xt", mtime=0), "gzip"),
+        (gzip.compress(b"text", mtime=0) + b"\0" * 8, "GZIP"),
         (zlib.compress(b"text"), "deflate"),
         (zlib.compress(b"text")[2:-4], "deflate"),
         (b"text", "identity"),
@@ -68,11 +68,11 @@ async def test_what_is_packed_is_unpacked(packed: bytes, encoding: str) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [
-        (gzip.compress(b"text" * 1000)[:-9], "gzip"),
+        (gzip.compress(b"text" * 1000, mtime=0)[:-9], "gzip"),
         (b"no gzip at all", "gzip"),
         (b"\xff" * 100, "deflate"),
         (b"text", "br"),
-        (gzip.compress(gzip.compress(b"text")), "gzip, gzip"),
+        (gzip.compress(gzip.compress(b"text", mtime=0), mtime=0), "gzip, gzip"),
     ],
 )
 async def test_what_cannot_be_unpacked_is_a_broken_answer(body: bytes, encoding: str) -> None:
@@ -114,7 +114,7 @@ async def test_an_endless_gzip_of_nothing_is_stopped_too() -> None:
     async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(ENDLESS.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"))
         while True:
-            writer.write(gzip.compress(b"") * 1000)
+            writer.write(gzip.compress(b"", mtime=0) * 1000)
             await writer.drain()
 
     async with serving(flood) as server, fetcher(server, max_bytes=100_000) as guarded:
@@ -256,7 +256,7 @@ async def test_a_download_hands_over_pieces_and_keeps_none() -> None:
     async def sink(piece: bytes) -> None:
         pieces.append(len(piece))
 
-    packed = gzip.compress(bytes(5_000_000))
+    packed = gzip.compress(bytes(5_000_000), mtime=0)
     answer = http(packed, "200 OK", "Content-Encoding: gzip")
     async with serving(saying(answer)) as server, fetcher(server) as guarded:
         fetched = await guarded.download(Request(server.url), sink)
