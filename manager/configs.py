@@ -120,8 +120,11 @@ def _read_server_json(document: dict[str, Any]) -> Config:
     name = _NAME.sub("-", document["name"].rpartition("/")[2]).strip("-_")[:40] or "server"
     faults = []
     candidates: list[tuple[Callable[[dict[str, Any], str], Entry], dict[str, Any]]] = []
-    candidates += [(_package, p) for p in document.get("packages") or []]
-    candidates += [(_remote, r) for r in document.get("remotes") or []]
+    for key, reader in (("packages", _package), ("remotes", _remote)):
+        listed = document.get(key) or []
+        if not isinstance(listed, list):
+            raise BadRequest(f"`{key}` of a server.json must be a list.")
+        candidates += [(reader, raw) for raw in listed]
     for read, raw in candidates:
         try:
             config.entries[name] = read(raw, name)

@@ -69,7 +69,10 @@ def _args(args: list[str], hide: Hide) -> list[str]:
 def _url(url: str, hide: Hide) -> str:
     if REFERENCE.search(url):
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return hide("URL")  # no node can use it; nobody can say what in it is secret
     if parts.username or parts.password:
         host = parts.netloc.rpartition("@")[2]
         parts = parts._replace(netloc=f"{hide('URL_USER')}@{host}")

@@ -218,8 +218,10 @@ class Registry:
         except PlatformError:
             pass
         owner = server or name.partition("__" if "__" in name else ".")[0]
-        broken = [r for _, r in self._reports(owner) if r.state in UNUSABLE]
-        return self._unavailable(owner) if broken else error
+        reports = [report for _, report in self._reports(owner)]
+        # One that was never ready has listed no tools yet: nobody can say that it has not this one.
+        silent = [r for r in reports if r.state in UNUSABLE or not r.tools]
+        return self._unavailable(owner) if silent else error
 
     def _unavailable(self, server: str) -> PlatformError:
         """Say why no node can take a call to a known tool server now."""

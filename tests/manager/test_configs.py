@@ -139,6 +139,15 @@ def test_a_server_json_that_cannot_run_here_says_why(document: dict[str, Any]) -
     assert config.faults["b"]
 
 
+def test_lists_of_a_server_json_must_be_lists() -> None:
+    with pytest.raises(BadRequest, match="packages"):
+        read_config({"name": "x", "packages": 5})
+
+
+def test_an_address_that_is_none_is_not_shown() -> None:
+    assert masked({"url": "http://[canary"}) == {"url": "***"}
+
+
 @pytest.mark.parametrize("document", [{}, [], {"mcpServers": 3}, {"servers": []}, {"name": "x"}])
 def test_what_is_no_configuration_is_refused(document: object) -> None:
     with pytest.raises(BadRequest, match="mcpServers"):

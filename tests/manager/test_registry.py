@@ -203,3 +203,15 @@ def test_a_second_living_node_of_the_same_id_is_a_rival_and_a_restarted_one_is_n
     assert rival.url == report.url
     now += 10
     assert registry.rival(report.model_copy(update=elsewhere)) is None
+
+
+@pytest.mark.parametrize("state", [ServerState.STARTING, ServerState.BACKING_OFF])
+def test_a_tool_of_a_server_that_was_never_ready_is_not_there_yet(state: ServerState) -> None:
+    registry = Registry()
+    registry.apply(ScriptedNode().report(server("echo", tool("echo")), server("new", state=state)))
+    with pytest.raises(ServerUnavailable, match="new"):
+        registry.find("new__anything")
+    with pytest.raises(ToolNotFound):
+        registry.find("echo__anything")
+    with pytest.raises(ToolNotFound):
+        registry.find("anything")
