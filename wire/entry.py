@@ -122,7 +122,8 @@ def check_form(name: str, raw: object) -> ProgramForm | RemoteForm:
         )
     if not isinstance(raw, dict):
         raise EntryFault("An entry must be a table with at least `command` or `url`.")
-    is_remote = "url" in raw or raw.get("type") in TRANSPORTS
+    kind = raw.get("type")
+    is_remote = "url" in raw or (isinstance(kind, str) and kind in TRANSPORTS)
     if "command" in raw and is_remote:
         raise EntryFault(
             "`command` starts a program, `url` (with `type` http or sse) names a remote tool "

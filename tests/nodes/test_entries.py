@@ -164,3 +164,8 @@ def test_a_relative_command_starts_at_the_project() -> None:
     assert find_command("tests/fakes/none.py", {}) is None
     assert find_command("./.ci/run", {}) in (None, str(PROJECT_ROOT / ".ci/run"))
     assert find_command("sh", {"PATH": "/bin"}) == "/bin/sh"
+
+
+@pytest.mark.parametrize("kind", [{}, [], 5, None])
+def test_a_type_that_is_no_word_is_the_fault_of_its_entry(kind: object) -> None:
+    assert "type" in fault_of({"command": "x", "type": kind})
