@@ -374,7 +374,14 @@ class Channel(asyncio.SubprocessProtocol):
         return self._stdin_open and self._stdin.get_write_buffer_size() <= MAX_UNREAD_BYTES
 
     def _write(self, line: bytes) -> bool:
-        """Write a line; False if the pipe is closed, which uvloop may say here first."""
+        """Write a line; False if the pipe is closed, which uvloop may say here first.
+
+        What is written to a closing pipe is dropped without a word: the call would be told that the
+        server died of it, though it never got it.
+        """
+        if self._stdin.is_closing():
+            self._stdin_open = False
+            return False
         try:
             self._stdin.write(line)
         except (RuntimeError, OSError):
