@@ -184,3 +184,13 @@ async def test_limits_stop_code_that_takes_too_much() -> None:
     files = await run("open('big', 'wb').truncate(1 << 30)")
     assert files.error is not None
     assert os.strerror(27) in files.error["value"]
+
+
+async def test_what_pyproject_promises_to_code_can_be_imported_and_used() -> None:
+    """Installed one by one with --no-deps, so a missing dependency would show only here."""
+    done = await run(
+        "import lxml.etree, matplotlib.pyplot, openpyxl, PIL.Image, requests, scipy.linalg, sympy\n"
+        "import numpy, pandas\n"
+        "int(pandas.Series(numpy.arange(4)).sum() + scipy.linalg.det([[2, 0], [0, 2]]))"
+    )
+    assert (done.error, done.results) == (None, ["10"])
