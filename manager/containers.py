@@ -56,7 +56,12 @@ class Containers:
         node_id, _, rest = scope["path"][len(PREFIX) :].partition("/")
         node_of(self._registry, node_id)
         self._node.set(node_id)
-        inner = {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}
+        inner = {
+            **scope,
+            "path": f"/{rest}",
+            "raw_path": f"/{rest}".encode(),
+            "root_path": f"{PREFIX}{node_id}",
+        }
         if inner["path"] in ALIVE and scope["method"] == "GET":
             await send_json(send, 200, orjson.dumps({"status": "alive"}))
             return

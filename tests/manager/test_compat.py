@@ -91,6 +91,38 @@ async def test_mcp_under_a_node_is_that_of_the_node(
         assert len(nodes[node].calls) == 1
 
 
+async def test_legacy_sse_under_a_node_stays_under_it(
+    manager: Manager, nodes: dict[str, ScriptedNode]
+) -> None:
+    async with manager.client.stream("GET", "/container/two/sse") as stream:
+        lines = stream.aiter_lines()
+
+        async def next_data() -> str:
+            async for line in lines:
+                if line.startswith("data: "):
+                    return line.removeprefix("data: ")
+            raise AssertionError("the stream ended")
+
+        async with asyncio.timeout(5):
+            messages = await next_data()
+            assert messages.startswith("/container/two/messages")
+            hello: dict[str, Any] = {"protocolVersion": "2024-11-05", "capabilities": {}}
+            hello["clientInfo"] = {"name": "t", "version": "1"}
+            for number, method, params in (
+                (1, "initialize", hello),
+                (None, "notifications/initialized", {}),
+                (2, "tools/call", {"name": "echo__echo", "arguments": {}}),
+            ):
+                message: dict[str, Any] = {"jsonrpc": "2.0", "method": method, "params": params}
+                if number is not None:
+                    message["id"] = number
+                answer = await manager.client.post(messages, json=message)
+                assert answer.status_code == 202, answer.text
+                if number is not None:
+                    assert orjson.loads(await next_data())["id"] == number
+    assert (len(nodes["one"].calls), len(nodes["two"].calls)) == (0, 1)
+
+
 async def test_what_is_not_there_is_said(manager: Manager, nodes: dict[str, ScriptedNode]) -> None:
     gone = await manager.client.get("/container/three/mcpapi/tools")
     assert (gone.status_code, gone.json()["code"]) == (404, "not_found")

@@ -74,6 +74,11 @@ def test_a_bad_value_is_one_line_that_names_its_variable(
     assert "\n" not in str(caught.value)
 
 
+def test_the_variables_that_entries_of_the_api_may_read_are_named(tmp_path: Path) -> None:
+    assert node(tmp_path).expandable == frozenset()
+    assert node(tmp_path, expandable_vars=" A_KEY, B,").expandable == {"A_KEY", "B"}
+
+
 def test_the_stored_secret_is_used_if_none_is_set(tmp_path: Path) -> None:
     assert load(tmp_path).secret is None
     (tmp_path / "secret").write_text(f"{SECRET}\n")

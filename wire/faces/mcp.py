@@ -98,7 +98,8 @@ class McpFace:
         elif match["door"] == "messages":
             await self._sse.handle_post_message(scope, receive, send)
         else:
-            await self._open_sse({**scope, "root_path": _prefix(server)}, receive, send)
+            root = scope.get("root_path", "") + _prefix(server)
+            await self._open_sse({**scope, "root_path": root}, receive, send)
 
     async def _streamable(self, scope: Scope, receive: Receive, send: Send) -> None:
         version = scope[HEADERS_KEY].get(_STATELESS_HEADER)
