@@ -82,7 +82,7 @@ class Host:
             PlatformError: see `Catalogue.call`.
         """
         tool = self._tool_index().find(call.tool, call.server)
-        tool.check(call.arguments)
+        call.arguments = tool.check(call.arguments)
         info = tool.info
         timeout_s = min(call.timeout_s or info.timeout_s, info.timeout_s)
         params = call_params(call, info.name, inner_timeout(timeout_s))
