@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +230,38 @@ async def test_sockets_are_removed_and_folders_stay(tmp_path: Path) -> None:
     places.close()
     assert not paths[0].parent.exists()
     assert (tmp_path / "nodes/n/box").is_dir()
+
+
+async def test_a_node_removes_the_sockets_of_killed_ones_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        monkeypatch.setattr(tempfile, "tempdir", base)
+        alive = FilesPlaces(tmp_path, "n")
+        alive.socket("box")
+        [living] = Path(base).iterdir()
+        dead, young = Path(base, "agentdock-files-dead"), Path(base, "agentdock-files-young")
+        for folder in (dead, young):
+            folder.mkdir()
+            (folder / "1").touch()
+        for folder in (living, dead):
+            os.utime(folder, (0, 0))
+        other = FilesPlaces(tmp_path, "m")
+        other.socket("box")
+        left = set(Path(base).iterdir())
+        assert left >= {living, young}
+        assert (len(left), dead in left) == (3, False)
+        for places in (alive, other):
+            places.close()
+
+
+async def test_a_socket_has_a_short_path_wherever_temporary_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 60)))
+    places = FilesPlaces(tmp_path, "n")
+    assert len(places.socket("box").environ["AGENTDOCK_FILES_SOCKET"]) < 100
+    places.close()
 
 
 async def test_a_call_of_a_server_of_files_is_as_any_other(host: Host) -> None:

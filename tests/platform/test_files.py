@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -259,15 +260,15 @@ async def test_a_transfer_outlives_the_change_of_its_entry(tmp_path: Path) -> No
 
 
 async def test_a_node_that_ends_leaves_no_socket(tmp_path: Path) -> None:
-    temporary = tmp_path / "t"
-    temporary.mkdir()
-    async with platform(tmp_path, {"one": files_profile()}, TMPDIR=str(temporary)) as running:
-        [folder] = temporary.iterdir()
-        assert [path.is_socket() for path in folder.iterdir()] == [True]
-        assert folder.stat().st_mode & 0o077 == 0
-        running.kill("one", signal.SIGTERM)
-        await asyncio.to_thread(running.processes["one"].wait, 20)
-    assert list(temporary.iterdir()) == []
+    with tempfile.TemporaryDirectory() as name:
+        temporary = Path(name)
+        async with platform(tmp_path, {"one": files_profile()}, TMPDIR=name) as running:
+            [folder] = temporary.glob("agentdock-files-*")
+            assert [path.is_socket() for path in folder.iterdir()] == [True]
+            assert folder.stat().st_mode & 0o077 == 0
+            running.kill("one", signal.SIGTERM)
+            await asyncio.to_thread(running.processes["one"].wait, 20)
+        assert list(temporary.iterdir()) == []
 
 
 async def test_one_who_keeps_too_much_is_told(tmp_path: Path) -> None:
