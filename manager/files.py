@@ -108,7 +108,10 @@ class Files:
     ) -> None:
         """Hand a request to one of the nodes; to another one only if it was not taken, or asks."""
         failure: PlatformError | None = None
-        while node := choose_node(candidates, None, NodeRecord.load, self._pick):
+        while candidates:
+            trusted = [node for node in candidates if not node.suspect]
+            node = choose_node(trusted or candidates, None, NodeRecord.load, self._pick)
+            assert node is not None
             node.in_flight += 1
             node.peak = max(node.peak, node.in_flight)
             try:
@@ -142,7 +145,7 @@ class Files:
         nodes = [node for node in self._registry.nodes() if _why_not(node) is None]
         if not nodes:
             raise _none_serves()
-        return [node for node in nodes if not node.suspect] or nodes
+        return nodes
 
     def _holder(self, sandbox: str) -> NodeRecord:
         """Return the node that holds a sandbox.

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 
 import httpcore
 
-from wire.errors import BadRequest, TransferStalled
+from wire.errors import BadRequest, PlatformError, TransferStalled
 from wire.faces.http import HungUp, Message, Receive, Scope, Send, unless_hung_up
 
 log = logging.getLogger(__name__)
@@ -187,7 +187,11 @@ class _Body:
     async def after(self) -> Message:
         """Return the next message when everything that we pass on was read."""
         await self.ended.wait()
-        return await self._receive()
+        try:
+            return await self._receive()
+        except PlatformError:
+            # More than it may send, of what nobody waits for any more.
+            return {"type": "http.disconnect"}
 
     async def _next(self) -> Message:
         try:
