@@ -5,12 +5,13 @@ from __future__ import annotations
 import httpcore
 
 from manager.node_link import NotAccepted, Target
-from wire.errors import NodeLost
+from wire.errors import NodeLost, NoNode
 from wire.faces.http import Receive, Scope, Send, limited
 from wire.files import MAX_FILE_BYTES
 from wire.link import OWNER, owner_value
-from wire.relay import IDLE_S, BrokenOff, NotReached, Relay
+from wire.relay import IDLE_S, BrokenOff, NotKnown, NotReached, Relay
 
+RETRY_S = 1.0
 KEPT = 256
 KEPT_S = 60.0
 
@@ -41,6 +42,7 @@ class FileLink:
 
         Raises:
             NotAccepted: nothing was sent; nothing happened, and the body is still to be read.
+            NoNode: it does not know this manager; nothing happened, but the body may be read.
             NodeLost, TransferStalled: it began, and nobody knows how far it went.
             BodyTooLarge: the body is over MAX_FILE_BYTES; nothing was stored.
         """
@@ -50,6 +52,10 @@ class FileLink:
             await self._relay.pass_on(scope, receive, send, node.url, headers)
         except NotReached as error:
             raise NotAccepted(f"{node.id}: {error}") from None
+        except NotKnown as error:
+            raise NoNode(
+                f"{node.id} refused the manager: {error}. Nothing happened.", retry_after_s=RETRY_S
+            ) from None
         except BrokenOff as error:
             raise NodeLost(
                 f"Node {node.id} broke off the transfer ({error}); look what is there.",

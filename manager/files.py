@@ -112,8 +112,6 @@ class Files:
             trusted = [node for node in candidates if not node.suspect]
             node = choose_node(trusted or candidates, None, NodeRecord.load, self._pick)
             assert node is not None
-            node.in_flight += 1
-            node.peak = max(node.peak, node.in_flight)
             try:
                 return await self._file_link.pass_on(node, owner, scope, receive, send)
             except NotAccepted as error:
@@ -121,13 +119,11 @@ class Files:
                 failure = NoNode(
                     f"No node took the request: {error}. Nothing happened.", retry_after_s=RETRY_S
                 )
-            except NodeLost as error:
+            except (NodeLost, NoNode) as error:
                 self._suspect(node)
                 if scope["method"] not in ASKING:
                     raise
                 failure = error
-            finally:
-                node.in_flight -= 1
             candidates = [other for other in candidates if other is not node]
         raise failure or _none_serves()
 

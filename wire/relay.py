@@ -46,7 +46,11 @@ _BROKEN = (httpcore.NetworkError, httpcore.ProtocolError)
 
 
 class NotReached(Exception):
-    """The other server did not take the request: nothing happened."""
+    """The other server could not be connected: nothing was sent, the body is still to be read."""
+
+
+class NotKnown(Exception):
+    """The other server does not know us: nothing happened, but the body may have been read."""
 
 
 class BrokenOff(Exception):
@@ -88,6 +92,7 @@ class Relay:
 
         Raises:
             NotReached: nothing was sent.
+            NotKnown: it answered with one of the statuses that say so.
             BrokenOff: the connection broke before there was an answer.
             TransferStalled: nothing moved for `idle_s` before there was an answer.
             HungUp: the caller went away; so the other server is left as well.
@@ -124,7 +129,7 @@ class Relay:
         body.ended.set()
         try:
             if response.status in self._unknown:
-                raise NotReached(f"it answered HTTP {response.status}")
+                raise NotKnown(f"it answered HTTP {response.status}")
             await self._answer(response, send)
         finally:
             await response.aclose()

@@ -197,9 +197,17 @@ async def test_a_node_that_breaks_off_is_lost_and_a_change_is_not_sent_twice(
 async def test_what_a_node_thinks_of_us_is_not_told_to_the_agent(
     manager: Manager, start_node: StartNode, status: int
 ) -> None:
-    await joined(manager, start_node, "one", alive=lambda ex: ex.reply(status, b"{}"))
-    answer = await manager.client.get("/v1/files/x")
-    assert problem(answer) == (503, "no_node")
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.reply(200 if exchange.request.path == "/livez" else status, b"{}")
+
+    one = await joined(manager, start_node, "one", alive=refuse)
+    two = await joined(manager, start_node, "two", alive=refuse)
+    for method, nodes in (("GET", 2), ("PUT", 1)):
+        before = len(asked(one) + asked(two))
+        content = b"1" if method == "PUT" else None
+        answer = await manager.client.request(method, "/v1/files/x", content=content)
+        assert problem(answer) == (503, "no_node")
+        assert len(asked(one) + asked(two)) - before == nodes
 
 
 @pytest.mark.parametrize("error", [ServerCrashed("it died"), ServerUnavailable("not now")])

@@ -16,7 +16,7 @@ from tests.fakes.scripted_files import Behaviour, ScriptedFiles, Visit
 from tests.serving import serve
 from wire.errors import PlatformError
 from wire.faces.http import HungUp, Receive, Scope, Send, send_problem
-from wire.relay import BrokenOff, NotReached, Relay
+from wire.relay import BrokenOff, NotKnown, NotReached, Relay
 
 HEADERS = [(b"x-agentdock-owner", b"ann")]
 
@@ -41,7 +41,7 @@ class Relaying:
         try:
             await self._relay.pass_on(scope, receive, send, self._origin, HEADERS)
             self.ends.append(None)
-        except (NotReached, BrokenOff, HungUp, PlatformError) as error:
+        except (NotReached, NotKnown, BrokenOff, HungUp, PlatformError) as error:
             self.ends.append(error)
             if not isinstance(error, HungUp):
                 shown = error if isinstance(error, PlatformError) else PlatformError(str(error))
@@ -153,10 +153,10 @@ async def test_a_server_that_is_not_there_was_not_reached() -> None:
     assert files.visits == []
 
 
-async def test_a_server_that_does_not_know_us_was_not_reached() -> None:
+async def test_a_server_that_does_not_know_us_says_so_to_us_alone() -> None:
     async with relaying(lambda visit: visit.say("401 Unauthorized")) as (client, _, relay):
-        await client.get("/v1/files/x")
-    assert [type(end) for end in relay.ends] == [NotReached]
+        assert (await client.get("/v1/files/x")).status_code == 500
+    assert [type(end) for end in relay.ends] == [NotKnown]
 
 
 async def break_at_once(visit: Visit) -> None:
