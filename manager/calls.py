@@ -155,7 +155,7 @@ class CallService:
         record.digest = _digest(call.arguments)
         if self._record_bodies:
             record.arguments = call.arguments
-        tool.check(call.arguments)
+        call.arguments = tool.check(call.arguments)
         wish = call.timeout_s
         timeout_s = info.timeout_s if wish is None or wish > info.timeout_s else wish
         if not timeout_s > 0:

@@ -61,6 +61,7 @@ class Entry:
     processes: int = 1
     session_idle_s: float = 600.0
     max_sessions: int = 64
+    files: bool = False
     enabled: bool = True
     written: tuple[str, ...] = field(default=(), compare=False)
     secrets: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
@@ -187,6 +188,7 @@ def _common(form: EntryForm) -> dict[str, Any]:
         "processes": extras.processes,
         "session_idle_s": extras.session_idle_s,
         "max_sessions": extras.max_sessions,
+        "files": extras.files,
         "enabled": form.enabled,
     }
 

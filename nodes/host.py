@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -82,7 +83,7 @@ class Host:
             PlatformError: see `Catalogue.call`.
         """
         tool = self._tool_index().find(call.tool, call.server)
-        tool.check(call.arguments)
+        call.arguments = tool.check(call.arguments)
         info = tool.info
         timeout_s = min(call.timeout_s or info.timeout_s, info.timeout_s)
         params = call_params(call, info.name, inner_timeout(timeout_s))
@@ -111,6 +112,26 @@ class Host:
     async def close_session(self, owner: str) -> int:
         """End the processes that belong to an owner alone; return how many there were."""
         return sum(await asyncio.gather(*(u.close_session(owner) for u in self._units())))
+
+    @contextmanager
+    def files(self) -> Iterator[str]:
+        """Give the path of the socket on which files are served; a drain waits for its return.
+
+        Raises:
+            ServerUnavailable: nobody serves files here now.
+        """
+        units = [p.current for p in self._plugs.values() if p.current and p.current.entry.files]
+        if self.draining or not units:
+            what = "is draining" if self.draining else "has no tool server that serves files"
+            raise ServerUnavailable(f"Node {self.node_id} {what}.", retry_after_s=1.0)
+        socket = units[0].files
+        if socket is None:
+            raise ServerUnavailable(
+                f"Tool server {units[0].entry.name!r}, which serves files, is {units[0].state}.",
+                retry_after_s=1.0,
+            )
+        with socket.held() as path:
+            yield path
 
     async def _request(
         self, server: str, params: bytes, timeout_s: float, owner: str | None

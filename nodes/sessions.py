@@ -43,6 +43,8 @@ class Sessions:
         on_change: Called after each change of state, error or tools.
     """
 
+    files = None
+
     def __init__(
         self, entry: Entry, surroundings: Surroundings, on_change: Callable[[], None]
     ) -> None:

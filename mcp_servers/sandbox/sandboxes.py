@@ -19,7 +19,9 @@ from anyio.abc import TaskGroup
 from mcp_servers.sandbox import texts
 from mcp_servers.sandbox.area import Folder
 from mcp_servers.sandbox.confined.site import USERS, Limits, Site
+from mcp_servers.sandbox.confined.watch import usage
 from mcp_servers.sandbox.levels.base import Level
+from mcp_servers.sandbox.quota import Account, Quota
 from mcp_servers.sandbox.record import Facts, Record, Records
 from mcp_servers.sandbox.sandbox import RESTARTED, CannotRun, Sandbox
 from mcp_servers.sandbox.transfers import NoWorkspace
@@ -139,7 +141,8 @@ class Sandboxes:
             descriptor = os.open(f"{sandbox.site.workspace}/home", flags)
             try:
                 user = sandbox.site.user
-                yield Folder(descriptor, None if user == os.geteuid() else (user, user))
+                owner_of = None if user == os.geteuid() else (user, user)
+                yield Folder(descriptor, owner_of, room=self._room(sandbox))
             finally:
                 os.close(descriptor)
 
@@ -189,6 +192,13 @@ class Sandboxes:
             for live in self._live.values():
                 live.record.close()
             self._live.clear()
+
+    def _room(self, sandbox: Sandbox) -> Account:
+        """Return what bounds the files that are moved into a sandbox."""
+        folders = [f"{sandbox.site.workspace}/{name}" for name in ("home", "tmp")]
+        cure = "Delete some of the sandbox's files."
+        quota = Quota(self._limits.disk, self._limits.files, cure)
+        return Account(quota, lambda: usage(folders))
 
     def _find(self, sandbox_id: str, owner: str) -> Live:
         live = self._live.get(sandbox_id) or self._adopt(sandbox_id, owner)
