@@ -12,6 +12,7 @@ import orjson
 
 from nodes.channel import Reply
 from nodes.entries import Entry
+from nodes.lingering import is_elsewhere, refusal
 from nodes.plug import Plug
 from nodes.profile import Profile
 from nodes.results import cut_texts, is_result
@@ -145,9 +146,26 @@ class Host:
         if unit is None:
             raise plug.unavailable()
         reply = await unit.request(params, timeout_s, owner)
+        if "error" in reply.message:
+            reply = await self._ask_lingering(plug, reply, params, timeout_s, owner)
         limit = unit.entry.max_result_chars
         if limit is not None and cut_texts(reply.message, limit):
             return Reply(reply.message, orjson.dumps(reply.message))
+        return reply
+
+    async def _ask_lingering(
+        self, plug: Plug, reply: Reply, params: bytes, timeout_s: float, owner: str | None
+    ) -> Reply:
+        """Ask who served before, if the reply says that it is they who know.
+
+        Raises:
+            PlatformError: nobody began the call.
+        """
+        if is_elsewhere(reply):
+            reply = await plug.lingering.ask(params, timeout_s, owner) or reply
+        refused = refusal(plug.name, reply)
+        if refused is not None:
+            raise refused
         return reply
 
     def _tool_index(self) -> ToolIndex:
@@ -269,7 +287,11 @@ class Host:
         if coming.state is ServerState.READY:
             old, plug.current, plug.entry = plug.current, coming, coming.entry
             if old is not None and not coming.follow(old):
-                self._leave(old)
+                if old.entry.linger_s:
+                    self._leaving.add(old)
+                    self._spawn(self._linger(plug, old))
+                else:
+                    self._leave(old)
         else:
             plug.refused, plug.refusal = coming.entry, coming.error
             self._leave(coming)
@@ -292,6 +314,12 @@ class Host:
         unit.refuse_calls()
         self._leaving.add(unit)
         self._spawn(self._drain_and_stop(unit))
+
+    async def _linger(self, plug: Plug, old: Unit) -> None:
+        try:
+            await plug.lingering.keep(old)
+        finally:
+            self._leave(old)
 
     async def _drain_and_stop(self, unit: Unit) -> None:
         try:

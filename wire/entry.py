@@ -70,6 +70,7 @@ class Extras(BaseModel):
     idempotent: list[str] = []
     env_pass: list[str] = []
     affinity: str | None = None
+    linger_s: float = Field(default=0.0, ge=0, le=86_400)
     max_result_chars: int | None = Field(default=None, gt=0)
     max_in_flight: int | None = Field(default=None, gt=0)
     scope: Literal["shared", "session"] = "shared"
@@ -217,6 +218,11 @@ def _check_scope(extras: Extras) -> None:
         raise EntryFault(
             "`agentdock.affinity` with `processes` above 1: a handle names a node, not one of "
             "several processes there. Leave one of them out."
+        )
+    if extras.linger_s and extras.affinity is None:
+        raise EntryFault(
+            "`agentdock.linger_s` is for tool servers that hand out handles: name the argument in "
+            "`affinity`."
         )
     if extras.files and (extras.processes > 1 or extras.scope == "session"):
         raise EntryFault(

@@ -36,6 +36,10 @@ KEEP_S = 86_400.0
 """How long it is remembered that a sandbox is over."""
 
 
+class Elsewhere(NoWorkspace):
+    """A server before this one serves the sandbox; nothing ran."""
+
+
 @dataclass(slots=True)
 class Live:
     """A sandbox that this server serves. It does not expire while it is `used`."""
@@ -122,6 +126,7 @@ class Sandboxes:
 
         Raises:
             NoWorkspace: there is none of this id, of this owner; the text is for the model.
+            Elsewhere: another server serves it.
         """
         live = self._find(sandbox_id, owner)
         live.used += 1
@@ -212,6 +217,8 @@ class Sandboxes:
         """Serve a sandbox from now on whose server is gone."""
         record = self._records.find(sandbox_id)
         if record is None:
+            if self._records.owner_elsewhere(sandbox_id) == owner:
+                raise Elsewhere(texts.elsewhere(sandbox_id))
             raise NoWorkspace(texts.no_such_sandbox(sandbox_id))
         facts = record.facts
         expired = facts.over == "expired" or (not facts.over and record.expires < time.time())
