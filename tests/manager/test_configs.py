@@ -27,6 +27,8 @@ VSCODE = {
     "inputs": [{"id": "key", "type": "promptString", "password": True}],
     "servers": {
         "asks": {"type": "stdio", "command": "x", "env": {"KEY": "${input:key}"}},
+        "runs": {"type": "stdio", "command": "x", "cwd": "${workspaceFolder}"},
+        "lost": {"type": "stdio", "command": "x", "args": ["${input:nowhere}"]},
         "near": {"type": "stdio", "command": "python", "args": ["-m", "y"]},
         "web": {"type": "http", "url": "https://x.test/mcp"},
         "env": {"command": "x", "envFile": ".env"},
@@ -78,8 +80,10 @@ def test_claude_and_cursor_entries_are_taken_in_our_words() -> None:
 
 def test_what_only_vs_code_could_fill_in_is_refused_by_itself() -> None:
     config = read_config({"mcp": VSCODE})
-    assert list(config.entries) == ["near", "web"]
-    assert "${input:key}" in config.faults["asks"]
+    assert list(config.entries) == ["asks", "near", "web"]
+    assert config.entries["asks"]["env"] == {"KEY": "${KEY}"}, "a variable, where nobody is asked"
+    assert "${workspaceFolder}" in config.faults["runs"]
+    assert "${input:nowhere}" in config.faults["lost"]
     assert "envFile" in config.faults["env"]
 
 
@@ -174,6 +178,7 @@ def test_an_export_for_vs_code_is_one_that_can_be_imported() -> None:
     [
         {"command": "uvx", "args": ["weather==1.0", "serve"], "env": {"A": "1"}},
         {"command": "npx", "args": ["-y", "@scope/weather@1.0"]},
+        {"command": "npx", "args": ["-y", "weather@1.0", "-y"]},
         {"url": "https://x.test/mcp", "type": "http", "headers": {"X-A": "1"}},
     ],
 )
