@@ -88,7 +88,9 @@ def calls_router(store: Store, recorder: Recorder) -> APIRouter:
         since = until - STATS_S if wanted.since is None else wanted.since
         chosen = CallFilter(**wanted.equals(), since=since, until=until)
         sums = await store.sum_calls(by, chosen)
-        groups, total = group_stats(by, sums, await store.repeats(by, chosen))
+        repeats = await store.repeats(by, chosen)
+        by_tool = await store.repeats("tool", chosen) if by == "node" else repeats
+        groups, total = group_stats(by, sums, repeats, by_tool)
         return Stats(by=by, since=since, until=until, groups=groups, total=total)
 
     return router
