@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from manager.stores.base import Store
@@ -38,6 +38,7 @@ class Registrations:
         self._clock = clock
         self._known: dict[str, Registration] = {}
         self._away = False
+        self._changing = asyncio.Lock()
 
     def all(self) -> list[Registration]:
         """Return those that have an entry, by name."""
@@ -47,6 +48,11 @@ class Registrations:
         """Return the registration of a name, if it has an entry."""
         known = self._known.get(name)
         return known if known is not None and known.entry is not None else None
+
+    def is_overtaken(self, registration: Registration) -> bool:
+        """Whether a later change of the same name is known."""
+        known = self._known.get(registration.name)
+        return known is not None and known.revision > registration.revision
 
     def lacking(self, report: NodeReport) -> list[Registration]:
         """Return what a node has to be told: what it lacks, and what it has and should not."""
@@ -73,14 +79,16 @@ class Registrations:
             Conflict: the name is registered, and `replace` is False.
             StoreUnavailable: it may be kept or not.
         """
-        for _ in range(TRIES):
-            if not replace and self.get(name) is not None:
-                raise Conflict(
-                    f"{name!r} is registered already. PUT /v1/servers/{name} replaces it."
-                )
-            kept = await self._save(name, profile, entry)
-            if kept is not None:
-                return kept
+        # Only managers shall compete, who know nothing of each other.
+        async with self._changing:
+            for _ in range(TRIES):
+                if not replace and self.get(name) is not None:
+                    raise Conflict(
+                        f"{name!r} is registered already. PUT /v1/servers/{name} replaces it."
+                    )
+                kept = await self._save(name, profile, entry)
+                if kept is not None:
+                    return kept
         raise Conflict(f"{name!r} is being changed by somebody else. Try again.")
 
     async def take_back(self, name: str, *, known_to_a_node: bool = False) -> Registration:
@@ -94,16 +102,23 @@ class Registrations:
             NotFound: the name is not registered.
             Conflict, StoreUnavailable: as `keep` does.
         """
-        for _ in range(TRIES):
-            before = self.get(name)
-            if before is None and not known_to_a_node:
-                raise NotFound(f"{name!r} is not registered. GET /v1/servers lists tool servers.")
-            gone = await self._save(name, before.profile if before else "*", None)
-            if gone is not None:
-                oldest = round((self._clock() - KEEP_GONE_S) * 1000)
-                await self._store.sweep_registrations(oldest)
-                return gone
+        async with self._changing:
+            for _ in range(TRIES):
+                before = self.get(name)
+                if before is None and not known_to_a_node:
+                    raise NotFound(
+                        f"{name!r} is not registered. GET /v1/servers lists tool servers."
+                    )
+                gone = await self._save(name, before.profile if before else "*", None)
+                if gone is not None:
+                    await self._sweep()
+                    return gone
         raise Conflict(f"{name!r} is being changed by somebody else. Try again.")
+
+    async def _sweep(self) -> None:
+        """Drop what was taken back long ago; the next time does if the store is away now."""
+        with suppress(StoreUnavailable):
+            await self._store.sweep_registrations(round((self._clock() - KEEP_GONE_S) * 1000))
 
     async def _save(
         self, name: str, profile: str, entry: dict[str, Any] | None
