@@ -211,6 +211,13 @@ class Registry:
         """
         return self._listed.find(name).info
 
+    def known(self, name: str, server: str | None = None) -> ToolInfo | None:
+        """Return the tool that `name` means, also one that no node can be asked for now."""
+        try:
+            return self._known.find(name, server).info
+        except PlatformError:
+            return None
+
     def _why_not(self, name: str, server: str | None, error: ToolNotFound) -> PlatformError:
         """Tell a tool that is away from one that never was."""
         try:
