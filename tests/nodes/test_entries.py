@@ -169,3 +169,24 @@ def test_a_relative_command_starts_at_the_project() -> None:
 @pytest.mark.parametrize("kind", [{}, [], 5, None])
 def test_a_type_that_is_no_word_is_the_fault_of_its_entry(kind: object) -> None:
     assert "type" in fault_of({"command": "x", "type": kind})
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"command": "x", "args": ["postgresql://user:canary-1@host/db"]},
+        {"command": "x", "args": ["--url=redis://:canary-1@host:6379", "--token", "plain-one"]},
+        {"command": "x", "args": ["--token", "canary-1"]},
+        {"command": "x", "args": ["--api-key=canary-1"]},
+        {"command": "x", "args": ["https://host/mcp?apiKey=canary-1"]},
+        {"command": "x", "env": {"DATABASE_URL": "postgres://user:canary-1@host/db"}},
+        {"url": "https://user:canary-1@host/mcp"},
+        {"url": "https://host/mcp?a=1&key=canary-1"},
+        {"url": "https://host/mcp", "headers": {"Authorization": "Bearer canary-1"}},
+    ],
+)
+def test_what_a_tool_server_says_of_its_keys_is_not_told_on(raw: dict[str, Any]) -> None:
+    entry = parse_entry("tools", raw, {})
+    assert entry.censor("I cannot log in at host as user: canary-1") == (
+        "I cannot log in at host as user: ***"
+    )
