@@ -218,6 +218,10 @@ class Registry:
         except PlatformError:
             return None
 
+    def is_bare(self, name: str) -> bool:
+        """Whether a name is that of a tool alone, without its server, on any node."""
+        return any(tool.name == name for tool in self._known.list())
+
     def _why_not(self, name: str, server: str | None, error: ToolNotFound) -> PlatformError:
         """Tell a tool that is away from one that never was."""
         try:

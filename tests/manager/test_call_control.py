@@ -73,6 +73,24 @@ async def test_calls_are_found_by_session_tool_outcome_and_time(manager: Manager
     assert len(await listed(manager, until="2999-01-01", limit=1000)) == 4
 
 
+async def test_a_tool_whose_own_name_holds_dots_is_found_by_each_of_its_names(
+    tmp_path: Path, start_node: StartNode
+) -> None:
+    app = create_app(
+        settings(tmp_path, API_KEYS=KEYS),
+        store=SqliteStore(":memory:"),
+        launcher=ExternalLauncher(),
+    )
+    async with serve(app) as url, httpx.AsyncClient(base_url=url) as client:
+        manager = Manager(client)
+        dotted = tool("files.read__all", "disk")
+        await manager.join(await start_node(), server("disk", dotted))
+        await call(manager, "files.read__all")
+        for name in ("files.read__all", "disk__files.read__all", dotted.qualified, dotted.dotted):
+            assert len(await listed(manager, tool=name)) == 1, name
+        assert await listed(manager, tool="files.read__none") == []
+
+
 async def test_pages_follow_one_another(manager: Manager) -> None:
     for n in range(5):
         await call(manager, n=n)
