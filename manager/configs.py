@@ -75,10 +75,11 @@ def _references(inputs: object) -> dict[str, str]:
     found = {}
     for item in inputs if isinstance(inputs, list) else []:
         if isinstance(item, dict) and item.get("type") in ("promptString", "pickString"):
-            name, default = _variable(str(item.get("id"))), item.get("default")
+            key, default = str(item.get("id", "")), item.get("default")
             fallback = f":-{default}" if isinstance(default, str) and "}" not in default else ""
+            name = _variable(key)
             if name and not name[0].isdigit():
-                found[str(item["id"])] = f"${{{name}{fallback}}}"
+                found[key] = f"${{{name}{fallback}}}"
     return found
 
 

@@ -97,6 +97,12 @@ def test_a_file_of_vs_code_with_comments_and_inputs_is_taken() -> None:
     assert "${input:picked}" in read_config(read_jsonc(VSCODE)).faults["picked"]
 
 
+@pytest.mark.parametrize("inputs", [5, [1, None], [{"type": "promptString"}, {"id": {}}]])
+def test_inputs_that_are_none_fill_in_nothing(inputs: object) -> None:
+    document = {"inputs": inputs, "servers": {"a": {"command": "${input:x}"}}}
+    assert "${input:x}" in read_config(document).faults["a"]
+
+
 def test_a_file_of_claude_desktop_keeps_its_text_to_the_letter() -> None:
     env = entries_of(DESKTOP)["memory"]["env"]
     assert env == {"MEMORY_FILE_PATH": "C:\\Users\\me\\m.json", "NOTE": 'say "//", ]'}
