@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from manager.stores.base import Store
+from manager.stores.looking import Looking
 from manager.stores.sharing import SharedStore
 from wire.errors import Conflict, NotFound, StoreUnavailable
 from wire.models import NodeReport, Registration
 
-log = logging.getLogger(__name__)
-
-LOOK_S = 0.5
 TRIES = 5
 KEEP_GONE_S = 86_400
 """Seconds for which it is kept that a registration was taken back, for nodes that did not hear."""
@@ -37,7 +34,6 @@ class Registrations:
         self._store = store
         self._clock = clock
         self._known: dict[str, Registration] = {}
-        self._away = False
         self._changing = asyncio.Lock()
 
     def all(self) -> list[Registration]:
@@ -163,27 +159,6 @@ class Registrations:
             await self.look()
             yield
             return
-        await self._look_on()
-        task = asyncio.create_task(self._run(), name="registrations")
-        try:
+        away = "registrations of other managers are not known"
+        async with Looking(self.look, away).run():
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            await self._look_on()
-
-    async def _look_on(self) -> None:
-        try:
-            await self.look()
-        except StoreUnavailable as error:
-            if not self._away:
-                log.error("registrations of other managers are not known: %s", error.detail)
-            self._away = True
-        except Exception:
-            log.exception("looking for registrations failed; it is tried again")
-        else:
-            self._away = False

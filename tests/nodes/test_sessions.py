@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,13 +179,18 @@ async def test_a_changed_entry_serves_new_sessions_while_live_ones_go_on(host: H
     await eventually(lambda: len(host.servers_report()[0].processes) == 2)
 
 
+def lists(host: Host, name: str) -> bool:
+    """Whether a host has a tool of that name."""
+    return name in [tool.name for tool in host.tools()]
+
+
 async def test_sessions_outlive_every_further_change_of_the_entry(host: Host) -> None:
     host.apply(profile_of(scoped()))
     await eventually(host.tools)
     first = await owned(host, "alice")
     for fresh, owner in (("second", "bob"), ("third", "carol")):
         host.apply(profile_of(scoped("--tool", fresh)))
-        await eventually(lambda fresh=fresh: fresh in [tool.name for tool in host.tools()])
+        await eventually(partial(lists, host, fresh))
         await owned(host, owner)
         assert await owned(host, "alice") == first
         if owner == "bob":
