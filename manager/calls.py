@@ -147,7 +147,13 @@ class CallService:
             self._record(record)
 
     async def _run(self, call: Call, record: CallRecord) -> Outcome:
-        tool, candidates = self._registry.find(call.tool, call.server)
+        try:
+            tool, candidates = self._registry.find(call.tool, call.server)
+        except PlatformError:
+            known = self._registry.known(call.tool, call.server)
+            if known is not None:
+                record.tool, record.server = known.name, known.server
+            raise
         if call.node is not None:
             candidates = [node for node in candidates if node.id == call.node]
         info = tool.info

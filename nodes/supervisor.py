@@ -249,7 +249,8 @@ class Supervisor:
                 self._set_tools(await life.list_tools())
                 self._on_change()
         except (PlatformError, HandshakeFailed) as error:
-            log.warning("tool server %s: its changed tools are unknown: %s", self.entry.name, error)
+            why = self.entry.censor(str(error))
+            log.warning("tool server %s: its changed tools are unknown: %s", self.entry.name, why)
         finally:
             self._listing = None
 

@@ -22,7 +22,10 @@ RESERVED = "AGENTDOCK_"
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 """`${VAR}` or `${VAR:-default}`."""
 
-KEY_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
+KEY_NAME = re.compile(
+    r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|AUTH|COOKIE|(?<![A-Z])(?:DSN|PAT)(?![A-Z])",
+    re.IGNORECASE,
+)
 """Names of variables and headers whose values are never shown."""
 
 _MISSING = {

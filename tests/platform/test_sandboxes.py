@@ -128,8 +128,8 @@ async def test_a_changed_entry_leaves_live_sandboxes_to_the_process_that_has_the
         async def is_changed() -> bool:
             lines = [leaks.command(pid) for pid in leaks.descendants()]
             servers = [line for line in lines if line.endswith("-m mcp_servers.sandbox")]
-            changing = (await running.servers("one"))["sandbox"]["changing"]
-            return len(servers) >= 2 and not bool(changing)
+            changing = bool((await running.servers("one"))["sandbox"]["changing"])
+            return len(servers) >= 2 and not changing
 
         await eventually(is_changed, 20)
         done = await agent.python("x + 1", box)
