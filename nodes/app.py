@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from nodes.capabilities import probe
 from nodes.control import control_router, registrations_router
 from nodes.environment import base_environment
 from nodes.host import Host
@@ -53,6 +54,7 @@ class Node:
         self._revision = 0
         self._membership: Membership | None = None
         self._environ = environ
+        self._capabilities: list[str] = []
         self._file = Profile()
         self._registrations = Registrations()
         self.host = Host(settings.node_id, _surroundings(settings, environ(), run), self._changed)
@@ -75,6 +77,7 @@ class Node:
             state=NodeState.DRAINING if host.draining else NodeState.READY,
             servers=host.servers_report(),
             problems=host.problems,
+            capabilities=self._capabilities,
             in_flight=host.in_flight,
             revision=str(self._revision),
             version=__version__,
@@ -103,6 +106,7 @@ class Node:
     @asynccontextmanager
     async def life(self) -> AsyncIterator[None]:
         """Host what the profile says and be a member while the context is open."""
+        self._capabilities = await probe(base_environment(self._environ()))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.host.close)
             await stack.enter_async_context(beside(self._watch.run(), "the watch of the profile"))

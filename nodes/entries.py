@@ -55,6 +55,7 @@ class Entry:
     timeout_s: float = 60.0
     idempotent: frozenset[str] = frozenset()
     affinity: str | None = None
+    prefers: str | None = None
     max_result_chars: int | None = None
     max_in_flight: int | None = None
     scope: Scope = Scope.SHARED
@@ -180,6 +181,7 @@ def _common(form: EntryForm) -> dict[str, Any]:
         "timeout_s": extras.timeout_s,
         "idempotent": frozenset(extras.idempotent),
         "affinity": extras.affinity,
+        "prefers": extras.prefers,
         "max_result_chars": extras.max_result_chars,
         "max_in_flight": extras.max_in_flight,
         "scope": Scope(extras.scope),
