@@ -35,6 +35,8 @@ from wire.models import NodeReport, NodeState, Registration
 from wire.serving import beside
 
 HANDLE_PREFIX = "AGENTDOCK_HANDLE_PREFIX"
+BROWSER_PATH = "BROWSER_EXECUTABLE"
+"""The setting by which the web server finds its browser."""
 
 
 class Node:
@@ -106,7 +108,8 @@ class Node:
     @asynccontextmanager
     async def life(self) -> AsyncIterator[None]:
         """Host what the profile says and be a member while the context is open."""
-        self._capabilities = await probe(base_environment(self._environ()))
+        environ = self._environ()
+        self._capabilities = await probe(base_environment(environ), environ.get(BROWSER_PATH))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.host.close)
             await stack.enter_async_context(beside(self._watch.run(), "the watch of the profile"))

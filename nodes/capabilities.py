@@ -12,18 +12,22 @@ from nodes.ending import end_group
 log = logging.getLogger(__name__)
 
 BROWSER = "browser"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
 PROBE_S = 10.0
 
 
-async def probe(environ: Mapping[str, str], probe_s: float = PROBE_S) -> list[str]:
+async def probe(
+    environ: Mapping[str, str], browser: str | None = None, probe_s: float = PROBE_S
+) -> list[str]:
     """Return the capabilities of this machine: `browser` if a Chromium is there and starts.
 
     Args:
         environ: The environment that tool servers get; its PATH counts.
+        browser: The path of the only Chromium that counts; None for the usual names.
         probe_s: Seconds that a program may take to say its version.
     """
-    paths = (shutil.which(name, path=environ.get("PATH", "")) for name in BROWSERS)
+    names = (browser,) if browser else BROWSERS
+    paths = (shutil.which(name, path=environ.get("PATH", "")) for name in names)
     for path in filter(None, paths):
         if await _starts(path, environ, probe_s):
             return [BROWSER]

@@ -59,7 +59,10 @@ class WebSettings(SecretFileSettings):
     web_jina_reader: Literal["fallback", "first", "off"] = Field(
         "fallback", description="When Jina's Reader is asked for a page."
     )
-    web_browser: bool = Field(True, description="Whether pages may be rendered by a browser.")
+    web_readers: int = Field(
+        2, ge=1, le=64, description="Processes that turn documents into Markdown."
+    )
+    web_max_pdf_bytes: int = Field(50_000_000, gt=0, description="Largest PDF.")
     web_cache: bool = Field(True, description="Whether results are kept.")
     web_cache_dir: Path | None = Field(None, description="Folder of the cache.")
     web_cache_max_bytes: int = Field(500_000_000, gt=0, description="Most bytes that are kept.")

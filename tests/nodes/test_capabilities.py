@@ -46,6 +46,13 @@ async def test_another_chromium_is_tried_when_the_first_does_not_start(tmp_path:
     assert await probe(program(tmp_path, "google-chrome", "exit 0")) == ["browser"]
 
 
+async def test_a_browser_that_is_named_is_the_only_one_that_counts(tmp_path: Path) -> None:
+    environ = program(tmp_path, "chromium", "exit 0")
+    program(tmp_path, "another", "exit 0")
+    assert await probe(environ, str(tmp_path / "another")) == ["browser"]
+    assert await probe(environ, str(tmp_path / "missing")) == []
+
+
 async def test_a_nodes_report_says_its_capabilities(tmp_path: Path) -> None:
     environ = program(tmp_path, "chromium", "exit 0")
     profile = tmp_path / "empty.toml"

@@ -58,7 +58,7 @@ class Kept:
 class _Flight:
     """One request for all who want the same at the same time."""
 
-    task: asyncio.Task[Made]
+    task: asyncio.Task[Kept]
     waiting: int = 0
 
 
@@ -99,37 +99,41 @@ class Cache:
             fresh: Whether to make it even if it is kept. What is made then is kept as well.
         """
         if fresh:
-            return Kept((await self._make(key, make)).value)
-        flight = self._flights.get(key)
-        if flight is None:
-            if (kept := await self.get(key)) is not None:
-                return kept
-            flight = self._flights.get(key) or self._start(key, make)
+            return await self._make(key, make)
+        flight = self._flights.get(key) or self._start(key, make)
         flight.waiting += 1
         try:
-            return Kept((await asyncio.shield(flight.task)).value)
+            return await asyncio.shield(flight.task)
         finally:
             flight.waiting -= 1
             if not flight.waiting:
+                # Whoever comes now begins anew: this one is about to end with nothing.
+                self._forget(key, flight)
                 flight.task.cancel()
 
     def _start(self, key: str, make: Callable[[], Awaitable[Made]]) -> _Flight:
-        def landed(task: asyncio.Task[Made]) -> None:
-            if self._flights.get(key) is flight:
-                del self._flights[key]
+        async def fly() -> Kept:
+            return await self.get(key) or await self._make(key, make)
+
+        def landed(task: asyncio.Task[Kept]) -> None:
+            self._forget(key, flight)
             if not task.cancelled():
                 task.exception()  # those who waited have seen it
 
-        flight = _Flight(asyncio.create_task(self._make(key, make), name="flight"))
+        flight = _Flight(asyncio.create_task(fly(), name="flight"))
         flight.task.add_done_callback(landed)
         self._flights[key] = flight
         return flight
 
-    async def _make(self, key: str, make: Callable[[], Awaitable[Made]]) -> Made:
+    def _forget(self, key: str, flight: _Flight) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+
+    async def _make(self, key: str, make: Callable[[], Awaitable[Made]]) -> Kept:
         made = await make()
         if self._store is not None and made.ttl_s > 0:
             await self._store.put(key, orjson.dumps(made.value), made.ttl_s, self._clock())
-        return made
+        return Kept(made.value)
 
 
 def key_of(*parts: Any) -> str:
