@@ -1,0 +1,134 @@
+"""Starts Playwright's driver and ends everything it left: `keeper.py HOME MEMORY driver-arguments`.
+
+It stands where Playwright expects Node.js. HOME is a folder of ours that goes with it, and the pipe
+HOME/life has its other end in the server: when the server closes it, or dies however it may, all
+that was started here is killed. What takes more than MEMORY bytes together loses its largest page.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+from mcp_servers.sandbox import processes
+
+del sys.path[0]
+
+LOOK_MS = 250
+LIFE = "life"
+KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "FONTCONFIG_PATH")
+"""Variables that the browser gets; keys and passwords of the server are not among them."""
+
+
+def main() -> None:
+    """Run the driver until it ends or the server lets go."""
+    home, memory, *arguments = sys.argv[1:]
+    life = os.open(f"{home}/{LIFE}", os.O_RDONLY)
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
+    processes.adopt_orphans()
+    keeper = os.getpid()
+    driver = os.fork()
+    if driver == 0:
+        _become_driver(keeper, home, arguments)
+    _to_null(0, 1)
+    _watch(driver, life, int(memory))
+    _end_all()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _become_driver(keeper: int, home: str, arguments: list[str]) -> None:
+    os.setsid()
+    processes.die_with_parent(keeper)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    named = {name: value for name, value in os.environ.items() if name.startswith("PW_")}
+    folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_RUNTIME_DIR"), f"{home}/tmp")
+    # The driver's first argument is its program, which lies beside its own Node.js.
+    node = Path(arguments[0]).parents[1] / "node"
+    os.execve(node, [str(node), *arguments], {**kept, **named, **folders})
+
+
+def _to_null(*descriptors: int) -> None:
+    """Let go of the driver's pipes: their ends shall be seen."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+def _watch(driver: int, life: int, memory: int) -> None:
+    """Return when the driver has ended or the server has let go."""
+    ended = os.pidfd_open(driver)
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    poll.register(life, select.POLLIN)
+    while not poll.poll(LOOK_MS):
+        _reap()
+        _bound(memory)
+
+
+def _reap() -> None:
+    """Collect orphans that have ended; the driver's own end is seen elsewhere."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+def _bound(memory: int) -> None:
+    """Kill the largest page while all of them together take more than they may."""
+    sizes = {pid: _memory(pid) for pid in _descendants()}
+    if sum(sizes.values()) > memory:
+        pages = [pid for pid in sizes if b"--type=renderer" in _command(pid)] or list(sizes)
+        processes.kill(max(pages, key=sizes.__getitem__))
+
+
+def _descendants() -> set[int]:
+    found: set[int] = set()
+    parents = [os.getpid()]
+    while parents:
+        young = [pid for pid in processes.children(parents.pop()) if pid not in found]
+        found.update(young)
+        parents += young
+    return found
+
+
+def _memory(pid: int) -> int:
+    """Return the bytes that a process has for itself, or shares by its own will."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines()
+    except OSError:
+        return 0
+    own = [line.split() for line in lines if line.startswith(("RssAnon:", "RssShmem:"))]
+    return sum(int(fields[1]) * 1024 for fields in own)
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _end_all() -> None:
+    """Kill all that is left, generation after generation: orphans become our children."""
+    while young := _descendants():
+        for pid in young:
+            processes.kill(pid)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+        _reap()
+
+
+if __name__ == "__main__":
+    main()
