@@ -31,6 +31,7 @@ class Maker:
         self.ttl_s = ttl_s
         self.held: asyncio.Event | None = None
         self.begun = asyncio.Event()
+        self.gone = asyncio.Event()
         self.failure: Exception | None = None
 
     async def __call__(self) -> Made:
@@ -41,6 +42,7 @@ class Maker:
                 await self.held.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
+            self.gone.set()
             raise
         if self.failure is not None:
             raise self.failure
@@ -155,8 +157,7 @@ async def test_what_nobody_waits_for_any_more_is_cancelled(tmp_path: Path) -> No
             task.cancel()
         await asyncio.wait(asking)
         async with asyncio.timeout(5):
-            while not make.cancelled:
-                await asyncio.sleep(0)
+            await make.gone.wait()
         make.held.set()
         assert (await cache.get_or_make("k", make)).value == {"n": 2}
 

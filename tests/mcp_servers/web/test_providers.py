@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -269,8 +269,8 @@ async def test_each_documented_failure_is_told_from_the_others_and_from_an_answe
 
 
 @pytest.fixture
-def quick(api: ScriptedApi) -> Iterator[Endpoints]:
-    yield Endpoints(FetchSettings(), deadline_s=0.3)
+def quick(api: ScriptedApi) -> Endpoints:
+    return Endpoints(FetchSettings(), deadline_s=0.3)
 
 
 async def test_a_provider_that_does_not_answer_in_time_is_unavailable(
@@ -278,7 +278,7 @@ async def test_a_provider_that_does_not_answer_in_time_is_unavailable(
 ) -> None:
     api.say(200, search_shapes.SERPER)
     api.hold()
-    with pytest.raises(Unavailable, match="in time|within"):
+    with pytest.raises(Unavailable, match=r"in time|within"):
         await Serper(quick, api.url, KEY).search(Query("apple"))
     await quick.aclose()
 
