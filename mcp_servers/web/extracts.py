@@ -86,13 +86,12 @@ class Extracts:
     ) -> Extract:
         """Return what a page holds of `info`; see `Reader.read` for the other arguments."""
         limit_s = min(deadline_s or self._deadline_s, self._deadline_s)
-        seen: Seen | None = None
-        with anyio.move_on_after(limit_s):
-            seen = await self._reader.read(url, headers, fresh=fresh, deadline_s=limit_s)
-            if seen.page.status != "ok":
-                return Extract(seen.page, None, seen.age_s)
+        until = anyio.current_time() + limit_s
+        seen = await self._reader.read(url, headers, fresh=fresh, deadline_s=limit_s)
+        if seen.page.status != "ok":
+            return Extract(seen.page, None, seen.age_s)
+        with anyio.move_on_after(until - anyio.current_time()):
             return await self._found(seen, info, keep=not headers, fresh=fresh)
-        assert seen is not None, "a reader keeps to its own deadline"
         return Extract(seen.page, None, seen.age_s, late=True)
 
     async def _found(self, seen: Seen, info: str, *, keep: bool, fresh: bool) -> Extract:

@@ -41,7 +41,11 @@ def one_or_more(value: Any) -> Any:
 
 def add_search_tools(server: MCPServer, search: Search) -> None:
     """Give a server the tools that search."""
+    _add_google_search(server, search)
+    _add_search(server, search)
 
+
+def _add_google_search(server: MCPServer, search: Search) -> None:
     @server.tool(description=GOOGLE_SEARCH, annotations=READS, structured_output=False)
     async def google_search(
         q: Annotated[str, Field(description="What to search for; Google's operators work.")],
@@ -72,6 +76,8 @@ def add_search_tools(server: MCPServer, search: Search) -> None:
             return _failed(str(error))
         return result(as_json(answer.payload), _fields(answer))
 
+
+def _add_search(server: MCPServer, search: Search) -> None:
     @server.tool(name="search", description=SEARCH, annotations=READS, structured_output=False)
     async def search_all(
         query: Annotated[

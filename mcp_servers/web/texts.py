@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mcp_servers.web.extracting.passages import EXTRACTIVE
 from mcp_servers.web.extracts import Extract
 from mcp_servers.web.page import Page
 from mcp_servers.web.reader import Seen
@@ -103,6 +104,8 @@ def extracts(url: str, purpose: str, outcome: dict[str, Any]) -> str:
     if not outcome["success"]:
         return f"[{outcome['status']}] {url} could not be used: {outcome['error']}"
     head = f"The useful information in {url} for user goal {purpose} as follows:"
+    if outcome["model_used"] == EXTRACTIVE:
+        return f"{head}\n\n{outcome['extracted_info']}"
     quotes = [f'- "{it["quote"]}"' for it in outcome["citations"] if it.get("quote")]
     evidence = "\n\nEvidence in page:\n" + "\n".join(quotes) if quotes else ""
     return f"{head}{evidence}\n\nSummary:\n{outcome['extracted_info']}"
@@ -118,9 +121,17 @@ def page_slice(seen: Seen, start: int, max_chars: int) -> tuple[str, dict[str, A
     """
     page, text = seen.page, seen.page.markdown
     end = _end(text, start, min(max(max_chars, 1), LONGEST_SLICE))
-    head = [f"# {page.title}" if page.title else "", f"URL: {page.url}"]
-    head += [f"Author: {page.author}" if page.author else ""]
-    head += [f"Date: {page.date}" if page.date else ""]
+    head = [
+        f"{name}: {value}"
+        for name, value in (
+            ("URL", page.url),
+            ("Title", page.title),
+            ("Author", page.author),
+            ("Date", page.date),
+            ("Note", page.note),
+        )
+        if value
+    ]
     following = end if end < len(text) else None
     if following is None and start == 0:
         foot = ""
@@ -144,7 +155,7 @@ def page_slice(seen: Seen, start: int, max_chars: int) -> tuple[str, dict[str, A
         "total_chars": len(text),
         **mark(seen.age_s),
     }
-    return "\n".join(filter(None, head)) + f"\n\n{text[start:end]}{foot}", fields
+    return "\n".join(head) + f"\n\n{text[start:end]}{foot}", fields
 
 
 def _end(text: str, start: int, most: int) -> int:
