@@ -28,14 +28,15 @@ class Asked:
 
 @dataclass
 class Answer:
-    """What to say: bytes as they are, or anything else as JSON."""
+    """What to say: bytes as they are, what a function makes of the request, all else as JSON."""
 
     status: int
     said: Any
     headers: tuple[str, ...] = ()
 
-    def encoded(self) -> bytes:
-        body = self.said if isinstance(self.said, bytes) else json.dumps(self.said).encode()
+    def encoded(self, asked: Asked) -> bytes:
+        said = self.said(asked) if callable(self.said) else self.said
+        body = said if isinstance(said, bytes) else json.dumps(said).encode()
         lines = [
             f"HTTP/1.1 {self.status} Scripted",
             f"Content-Length: {len(body)}",
@@ -84,11 +85,12 @@ class ScriptedApi:
         method, target, _ = first.split(" ")
         parts = urlsplit(target)
         params = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        self.asked.append(Asked(method, parts.path, params, headers, body))
+        asked = Asked(method, parts.path, params, headers, body)
+        self.asked.append(asked)
         if self.held is not None:
             await self.held.wait()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        writer.write(answer.encoded())
+        writer.write(answer.encoded(asked))
         await writer.drain()
 
 

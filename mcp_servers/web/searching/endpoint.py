@@ -26,6 +26,9 @@ from mcp_servers.web.searching.base import (
 
 MAX_BYTES = 5_000_000
 CONNECT_S = 5.0
+SHORTEST_KEY = 8
+"""Shorter words of a header are no keys, and would be found in every other text."""
+
 SAID = 200
 """Most characters that are quoted of what an endpoint said."""
 
@@ -102,7 +105,8 @@ class Endpoints:
                 raise Unavailable("it did not answer in time") from None
             except httpx.HTTPError as error:
                 raise Unavailable(f"it cannot be reached ({type(error).__name__})") from None
-            return Reply(response.status_code, response.headers, _json(bytes(body)))
+            said = _without_keys(bytes(body), headers or {})
+            return Reply(response.status_code, response.headers, _json(said))
         raise Unavailable(f"it did not answer within {limit_s:g} s")
 
     def _client(self, url: httpx.URL) -> httpx.AsyncClient:
@@ -137,6 +141,15 @@ def failure(reply: Reply, message: str = "") -> ProviderFailed:
         case 400 | 404 | 405 | 413 | 414 | 415 | 422:
             return QueryRefused(text)
     return Unavailable(text)
+
+
+def _without_keys(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """Return a body without what the request's headers held: some services quote it."""
+    for value in headers.values():
+        for word in value.split():
+            if len(word) >= SHORTEST_KEY:
+                body = body.replace(word.encode(), b"***")
+    return body
 
 
 def _json(body: bytes) -> Any:
