@@ -25,13 +25,9 @@ ARGUMENTS = (
     # No byte goes anywhere but to the proxy: no name is looked up, no UDP is spoken.
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
     "--disable-quic",
-    "--dns-prefetch-disable",
-    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--no-pings",
-    "--block-new-web-contents",
     "--disable-domain-reliability",
-    "--disable-client-side-phishing-detection",
     "--disable-notifications",
     "--disable-remote-fonts",
     "--disable-gpu",
@@ -40,6 +36,9 @@ ARGUMENTS = (
     "--renderer-process-limit=16",
     "--js-flags=--max-old-space-size=512",
 )
+
+NOT_THESE = ("--disable-popup-blocking", "--disable-ipc-flooding-protection")
+"""What Playwright sets for tests of pages that one trusts."""
 
 
 class Chromium:
@@ -65,22 +64,20 @@ class Chromium:
         Raises:
             NoBrowser: it does not start.
         """
-        # Only here: a server that never renders does without it.
-        from playwright.async_api import Error, async_playwright
-
         home = _home(executable, memory_bytes)
         life = os.open(home / keeper.LIFE, os.O_RDWR)
         try:
             with anyio.fail_after(START_S):
-                playwright = await _driver(async_playwright, home)
+                playwright = await _driver(home)
                 browser = await playwright.chromium.launch(
                     executable_path=home / "chromium",
                     args=ARGUMENTS,
+                    ignore_default_args=NOT_THESE,
                     proxy={"server": proxy},
                     chromium_sandbox=True,
                     timeout=START_S * 1000,
                 )
-        except (Error, OSError, TimeoutError) as error:
+        except Exception as error:
             await _gone(home, life)
             reason = str(error).strip().splitlines()[:1]
             raise NoBrowser(f"The browser does not start. {''.join(reason)[:200]}") from None
@@ -109,11 +106,14 @@ class Chromium:
             await _gone(self._home, self._life)
 
 
-async def _driver(async_playwright: type, home: Path) -> Playwright:
+async def _driver(home: Path) -> Playwright:
     """Start Playwright's driver with our keeper in the place of Node.js.
 
     Playwright takes the path from a variable, and reads it before it first lets others run.
     """
+    # Only here: a server that never renders does without it.
+    from playwright.async_api import async_playwright
+
     before = os.environ.get(NODE)
     os.environ[NODE] = str(home / "node")
     try:
@@ -146,6 +146,7 @@ def _write(path: Path, *command: str) -> None:
 async def _gone(home: Path, life: int) -> None:
     """Let go of the keeper and wait until it has ended everything and deleted the folder."""
     os.close(life)
+    folder = anyio.Path(home)
     with anyio.move_on_after(END_S):
-        while home.exists():
+        while await folder.exists():  # noqa: ASYNC110 (who deletes it is another process)
             await anyio.sleep(0.02)

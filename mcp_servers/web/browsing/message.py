@@ -62,11 +62,10 @@ class Head:
         if scheme.lower() != "basic":
             return "", ""
         try:
-            name, _, password = (
-                base64.b64decode(value, validate=True).decode("ascii").partition(":")
-            )
+            pair = base64.b64decode(value, validate=True).decode("ascii")
         except (binascii.Error, UnicodeDecodeError):
             return "", ""
+        name, _, password = pair.partition(":")
         return name, password
 
 
