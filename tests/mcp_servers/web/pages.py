@@ -117,11 +117,16 @@ async def a_browser(
         yield Rig(browser, guard, before)
 
 
+async def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
+    """Wait until something is so, which only looking shows."""
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110  # what is awaited is in other processes
+            await asyncio.sleep(0.02)
+
+
 async def until_gone(left: Callable[[], Any]) -> None:
     """Wait until there is none of what `left` lists."""
-    async with asyncio.timeout(5):
-        while left():  # noqa: ASYNC110  # what ends is in other processes
-            await asyncio.sleep(0.02)
+    await until(lambda: not left(), 5.0)
 
 
 def environment(pid: int) -> bytes:

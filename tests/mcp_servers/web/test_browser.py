@@ -17,6 +17,7 @@ from tests.mcp_servers.web.pages import (
     environment,
     html,
     need_chromium,
+    until,
     until_gone,
 )
 from tests.ports import free_ports
@@ -247,9 +248,7 @@ async def test_a_program_that_is_no_browser_is_said_in_time() -> None:
 async def test_a_call_that_is_given_up_leaves_no_page() -> None:
     async with a_site({"/": html(LOOPS["script"])}) as site, a_browser(site) as rig:
         task = asyncio.create_task(rig.browser.render(f"{site.url}/", 60))
-        async with asyncio.timeout(20):
-            while not site.heads or not rig.renderers():  # noqa: ASYNC110  # in other processes
-                await asyncio.sleep(0.02)
+        await until(lambda: bool(site.heads and rig.renderers()))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
