@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 
 import httpx
@@ -63,7 +62,7 @@ class Head:
             return "", ""
         try:
             pair = base64.b64decode(value, validate=True).decode("ascii")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return "", ""
         name, _, password = pair.partition(":")
         return name, password
