@@ -29,10 +29,20 @@ DRIVERS = {
     "pymongo": ("manager/stores/mongo.py",),
     "bson": ("manager/stores/mongo.py",),
     "opentelemetry": ("manager/tracing.py",),
+    "playwright": (
+        "mcp_servers/web/browsing/chromium.py",
+        "mcp_servers/web/browsing/rendering.py",
+    ),
 }
 """Packages that only a setting selects, and the only files that import them."""
 
-ALONE = ("nodes/guardian.py", "mcp_servers/sandbox/cell.py", "mcp_servers/sandbox/keeper.py")
+ALONE = (
+    "nodes/guardian.py",
+    "mcp_servers/sandbox/cell.py",
+    "mcp_servers/sandbox/keeper.py",
+    "mcp_servers/web/browsing/keeper.py",
+    "mcp_servers/web/browsing/launcher.py",
+)
 """Programs that start without our packages' dependencies."""
 
 MAY_END_PROCESSES = (
@@ -40,6 +50,7 @@ MAY_END_PROCESSES = (
     "nodes/guardian.py",
     "manager/launchers/*.py",
     "mcp_servers/sandbox/*.py",
+    "mcp_servers/web/browsing/keeper.py",
 )
 
 

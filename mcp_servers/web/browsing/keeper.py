@@ -31,6 +31,8 @@ def main() -> None:
     life = os.open(f"{home}/{LIFE}", os.O_RDONLY)
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
+    # Out of the server's group, which may be killed as a whole.
+    os.setsid()
     processes.adopt_orphans()
     keeper = os.getpid()
     driver = os.fork()

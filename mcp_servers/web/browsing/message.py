@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 
 import httpx
@@ -62,11 +61,10 @@ class Head:
         if scheme.lower() != "basic":
             return "", ""
         try:
-            name, _, password = (
-                base64.b64decode(value, validate=True).decode("ascii").partition(":")
-            )
-        except (binascii.Error, UnicodeDecodeError):
+            pair = base64.b64decode(value, validate=True).decode("ascii")
+        except ValueError:
             return "", ""
+        name, _, password = pair.partition(":")
         return name, password
 
 

@@ -1,4 +1,4 @@
-"""The browser's only way out: every host is judged by the guard, and only what it judged is dialled.
+"""The browser's only way out: the guard judges every host, and only what it judged is dialled.
 
 It listens on loopback and serves only pages that have an allowance, by its name and password.
 """
@@ -127,7 +127,7 @@ class PinningProxy:
     async def _serve(
         self, allowance: Allowance, method: str, url: str, head: Head, client: Streams
     ) -> None:
-        reader, writer = client
+        writer = client[1]
         if not allowance.connection():
             return await _say(writer, refusal("429 Too Many Requests"))
         host = ""
@@ -200,7 +200,8 @@ async def _answer(
         try:
             head = parse(await reader.readuntil(b"\r\n\r\n"))
         except BadMessage:
-            return await _say(writer, refusal("502 Bad Gateway"))
+            await _say(writer, refusal("502 Bad Gateway"))
+            return
         status = head.first.split(" ")[1:2]
         if status and status[0].startswith("1"):
             continue

@@ -10,12 +10,18 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from mcp_servers.fetching.errors import BrokenAnswer, FetchError, TooSlow, Unreachable
+from mcp_servers.fetching.errors import (
+    BrokenAnswer,
+    FetchError,
+    TooManyRedirects,
+    TooSlow,
+    Unreachable,
+)
 from mcp_servers.web.browsing.allowance import Allowance
 from mcp_servers.web.browsing.errors import IsDownload, PageCrashed
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, BrowserContext, Page, Response, Route
+    from playwright.async_api import Browser, BrowserContext, Page, Request, Response, Route
 
 UNSEEN = frozenset({"image", "media", "font", "texttrack", "manifest"})
 """Kinds of requests that add no text to a page."""
@@ -69,18 +75,19 @@ async def rendered(
     from playwright.async_api import Error
 
     until = anyio.current_time() + deadline_s
+    visit = _Visit(allowance, url)
     try:
         with anyio.move_on_after(deadline_s):
             page = await _page(context, allowance)
-            response, notes = await _visit(page, url, until)
+            notes = await visit.load(page, until)
             html, cut = await _html(context, page, dom_chars)
-            _check(page, allowance, response, url)
+            if visit.failed(page):
+                html, cut = "", False
             notes += [f"It is longer than {dom_chars} characters; the rest was cut."] * cut
             notes += [allowance.exceeded] * bool(allowance.exceeded)
-            status = response.status if response else 200
-            return Rendered(html, _address(page.url, url), status, " ".join(notes))
+            return Rendered(html, visit.address(page), visit.status, " ".join(notes))
     except Error as error:
-        raise _explained(error, allowance, url) from None
+        raise visit.explained(error) from None
     raise TooSlow(f"The page did not come to rest in the browser within {deadline_s:g} s.")
 
 
@@ -148,26 +155,86 @@ async def _page(context: BrowserContext, allowance: Allowance) -> Page:
     return page
 
 
-async def _visit(page: Page, url: str, until: float) -> tuple[Response | None, list[str]]:
-    """Load a page and let it come to rest; return its answer and what to say about it."""
-    from playwright.async_api import TimeoutError as Late
+class _Visit:
+    """Where a page's document comes from, however often it moves on.
 
-    notes: list[str] = []
-    answers: list[Response] = []
+    Args:
+        allowance: What the page may load, and what was refused to it.
+        url: Where it begins.
+    """
 
-    def keep(response: Response) -> None:
-        if response.request.is_navigation_request() and response.frame == page.main_frame:
-            answers.append(response)
+    def __init__(self, allowance: Allowance, url: str) -> None:
+        self._allowance = allowance
+        self._asked = url
+        self._answer: Response | None = None
 
-    page.on("response", keep)
-    try:
-        left_s = until - anyio.current_time()
-        await page.goto(url, wait_until="domcontentloaded", timeout=left_s * LOAD_SHARE * 1000)
-        left_s = min(SETTLE_S, (until - anyio.current_time()) * LOAD_SHARE)
-        await page.wait_for_load_state("networkidle", timeout=max(1.0, left_s * 1000))
-    except Late:
-        notes.append("The page was still loading when it was read.")
-    return (answers[-1] if answers else None), notes
+    async def load(self, page: Page, until: float) -> list[str]:
+        """Load the page and let it come to rest; return what is to be said about it."""
+        from playwright.async_api import TimeoutError as Late
+
+        def ask(request: Request) -> None:
+            if request.is_navigation_request() and request.frame == page.main_frame:
+                self._asked, self._answer = request.url, None
+
+        def answer(response: Response) -> None:
+            if response.url == self._asked and response.request.is_navigation_request():
+                self._answer = response
+
+        page.on("request", ask)
+        page.on("response", answer)
+        try:
+            left_s = until - anyio.current_time()
+            await page.goto(
+                self._asked, wait_until="domcontentloaded", timeout=left_s * LOAD_SHARE * 1000
+            )
+            left_s = min(SETTLE_S, (until - anyio.current_time()) * LOAD_SHARE)
+            await page.wait_for_load_state("networkidle", timeout=max(1.0, left_s * 1000))
+        except Late:
+            return ["The page was still loading when it was read."]
+        return []
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the document."""
+        return self._answer.status if self._answer else 200
+
+    def address(self, page: Page) -> str:
+        """Return where the document is from."""
+        shown = page.url
+        return shown if shown.startswith(("http://", "https://")) else self._asked
+
+    def failed(self, page: Page) -> bool:
+        """Whether the browser shows a page of its own, since the server sent nothing to show.
+
+        Raises:
+            FetchError: nothing came at all, or what came is from our proxy.
+        """
+        refused = self._refused()
+        if refused is not None and (self._answer is None or self.status in (403, 502)):
+            raise refused
+        failed = page.url.startswith("chrome-error:")
+        if failed and self._answer is None:
+            raise Unreachable("The page led to an address that the browser could not open.")
+        return failed
+
+    def explained(self, error: Exception) -> FetchError:
+        """Return what a failure of the browser means, without the browser's own words."""
+        text = str(error)
+        refused = self._refused()
+        if refused is not None:
+            return refused
+        if "Download is starting" in text:
+            return IsDownload("The address gives a file to download, not a page.")
+        if "crashed" in text or "closed" in text or "Connection" in text:
+            return PageCrashed("The page broke the browser down, or needed too much memory.")
+        if "ERR_CERT" in text or "ERR_SSL" in text:
+            return Unreachable("The server has no valid certificate for its name.")
+        if "ERR_TOO_MANY_REDIRECTS" in text:
+            return TooManyRedirects("The server does not stop redirecting.")
+        return BrokenAnswer("The browser could not load the page.")
+
+    def _refused(self) -> FetchError | None:
+        return self._allowance.refused.get(_host(self._asked))
 
 
 async def _html(context: BrowserContext, page: Page, dom_chars: int) -> tuple[str, bool]:
@@ -188,46 +255,9 @@ async def _html(context: BrowserContext, page: Page, dom_chars: int) -> tuple[st
     return str(value["html"]), bool(value["cut"])
 
 
-def _check(page: Page, allowance: Allowance, response: Response | None, url: str) -> None:
-    """Refuse what is a page of the browser, or an answer of our proxy.
-
-    Raises:
-        FetchError: it is.
-    """
-    where = page.url if page.url.startswith("http") else url
-    failure = allowance.refused.get(_host(where))
-    if failure is not None and (response is None or response.status in (403, 502)):
-        raise failure
-    if page.url.startswith("chrome-error:"):
-        raise Unreachable("The page led to an address that the browser could not open.")
-
-
-def _explained(error: Exception, allowance: Allowance, url: str) -> FetchError:
-    """Return what a failure of the browser means, without the browser's own words."""
-    text = str(error)
-    failure = allowance.refused.get(_host(url))
-    if failure is not None:
-        return failure
-    if "Download is starting" in text:
-        return IsDownload("The address gives a file to download, not a page.")
-    if "crashed" in text or "closed" in text or "Connection" in text:
-        return PageCrashed("The page broke the browser down, or needed too much memory.")
-    if "ERR_CERT" in text or "ERR_SSL" in text:
-        return Unreachable("The server has no valid certificate for its name.")
-    if "ERR_TOO_MANY_REDIRECTS" in text:
-        return BrokenAnswer("The server does not stop redirecting.")
-    if allowance.refused:
-        return next(reversed(allowance.refused.values()))
-    return BrokenAnswer("The browser could not load the page.")
-
-
 def _host(url: str) -> str:
     """Return host and port as the proxy is asked for them: the default port only for https."""
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.port is None:
         return f"{parts.netloc.lower()}:443"
     return parts.netloc.lower()
-
-
-def _address(found: str, asked: str) -> str:
-    return found if found.startswith(("http://", "https://")) else asked
