@@ -59,6 +59,11 @@ class Rendering(Protocol):
         """Its HTTP status."""
         ...
 
+    @property
+    def note(self) -> str:
+        """What the model should know about it; may be empty."""
+        ...
+
 
 class Renderer(Protocol):
     """A browser."""
@@ -221,7 +226,7 @@ class Reader:
             return replace(shell, note=f"{shell.note} The browser failed on it.".strip())
         if self._blocked.blocks(page.url):
             return _failed(shell.url, Refused(BLOCKED))
-        return page
+        return replace(page, note=f"{page.note} {rendered.note}".strip())
 
     async def _relayed(self, url: str) -> Page | None:
         """Return a page as the relay read it; None if it did not, or may not."""

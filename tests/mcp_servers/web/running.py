@@ -20,27 +20,35 @@ from tests.fakes.scripted_api import ScriptedApi
 from tests.mcp_servers.fetching import scripted
 
 KEY = "key-4711"
+PAGE = b"""<!doctype html><html lang="en"><head><title>Of apples</title>
+<meta name="author" content="Ann Lee"></head><body><nav><a href="/">Home</a></nav><article>
+<h1>Of apples</h1><p>The apple is a round fruit that grows on trees in temperate lands, and its
+seeds are dark and small.</p><p>The Boskoop was found in 1856 by Kornelis Ottolander in a village of
+the Netherlands from which it has its name, and is sour.</p></article></body></html>"""
 
 T = TypeVar("T")
 
 
-def settings_in(folder: Path, *inner: ScriptedApi, **web: Any) -> Settings:
+def settings_in(
+    folder: Path, *inner: ScriptedApi | str, fetch: dict[str, Any] | None = None, **web: Any
+) -> Settings:
     """Return settings that keep everything in `folder` and let these services be fetched."""
     given: dict[str, Any] = {"web_cache_dir": folder, "web_search_providers": "serper"} | web
-    hosts = ",".join(api.host for api in inner)
+    hosts = ",".join(it if isinstance(it, str) else it.host for it in inner)
+    fetching: dict[str, Any] = {"host_rate": 10_000, "attempts": 1} | (fetch or {})
     return Settings(
         WebSettings(**given),
-        FetchSettings(allowed_hosts=hosts, host_rate=10_000, attempts=1),
+        FetchSettings(allowed_hosts=hosts, **fetching),
         ExtractSettings(),
         BrowserSettings(enabled=False),
     )
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Client]:
-    """Run the server and yield a client of it."""
-    names = scripted.resolver({"127.0.0.1": ["127.0.0.1"]})
-    async with web_server(settings, names) as server, Client(server) as client:
+async def running(settings: Settings, *names: str) -> AsyncIterator[Client]:
+    """Run the server and yield a client of it; `names` lead to this machine."""
+    known = scripted.resolver({name: ["127.0.0.1"] for name in ("127.0.0.1", *names)})
+    async with web_server(settings, known) as server, Client(server) as client:
         yield client
 
 

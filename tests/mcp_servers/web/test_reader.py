@@ -40,6 +40,7 @@ class Shown:
     html: str
     url: str
     status: int = 200
+    note: str = ""
 
 
 @dataclass

@@ -17,14 +17,9 @@ from mcp_types import RequestParamsMeta
 from tests.fakes.scripted_api import ScriptedApi, scripted_api
 from tests.fakes.search_shapes import SERPER
 from tests.guards.source import ROOT
-from tests.mcp_servers.web.running import KEY, fields, in_one_task, running, settings_in, text
+from tests.mcp_servers.web.running import KEY, PAGE, fields, in_one_task, running, settings_in, text
 
 GOLDEN = ROOT / "tests" / "golden" / "web"
-PAGE = b"""<!doctype html><html lang="en"><head><title>Of apples</title>
-<meta name="author" content="Ann Lee"></head><body><nav><a href="/">Home</a></nav><article>
-<h1>Of apples</h1><p>The apple is a round fruit that grows on trees in temperate lands, and its
-seeds are dark and small.</p><p>The Boskoop was found in 1856 by Kornelis Ottolander in a village of
-the Netherlands from which it has its name, and is sour.</p></article></body></html>"""
 
 
 def golden(name: str, said: str) -> None:
