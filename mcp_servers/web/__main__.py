@@ -6,9 +6,8 @@ import logging
 import sys
 
 import anyio
-from pydantic import ValidationError
 
-from mcp_servers.web.app import Settings, load_settings, web_server
+from mcp_servers.web.app import Settings, UnusableSettings, load_settings, web_server
 
 
 async def _serve(settings: Settings) -> None:
@@ -21,12 +20,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         settings = load_settings()
-    except ValidationError as error:
-        for fault in error.errors(include_input=False, include_url=False, include_context=False):
-            name = "_".join(str(part) for part in fault["loc"]).upper()
-            sys.stderr.write(f"{error.title}: {name}: {fault['msg']}\n")
-        sys.exit(1)
-    except ValueError as error:
+    except UnusableSettings as error:
         sys.exit(str(error))
     anyio.run(_serve, settings)
 

@@ -9,8 +9,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from mcp.server.mcpserver import MCPServer
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 
 from mcp_servers.fetching.app import create_fetcher, create_guard
 from mcp_servers.fetching.resolving import Resolver
@@ -44,6 +47,8 @@ from mcp_servers.web.settings import PROVIDERS, WebSettings
 STATE_DIR = "AGENTDOCK_STATE_DIR"
 """Where a node lets this server keep things, if it does."""
 
+S = TypeVar("S", bound=BaseSettings)
+
 CACHE_FILE = "web-cache.db"
 
 
@@ -64,13 +69,39 @@ class Settings:
     browser: BrowserSettings
 
 
+class UnusableSettings(ValueError):
+    """Variables are unusable; the text has a line for each, with its name and not its value."""
+
+
 def load_settings() -> Settings:
     """Return what the environment says.
 
     Raises:
-        ValueError: a variable is unusable; the text names it and never its value.
+        UnusableSettings: a variable is unusable.
     """
-    return Settings(WebSettings(), FetchSettings(), ExtractSettings(), BrowserSettings())
+    faults: list[str] = []
+    web = _load(WebSettings, faults)
+    fetch = _load(FetchSettings, faults)
+    extract = _load(ExtractSettings, faults)
+    browser = _load(BrowserSettings, faults)
+    if not (web and fetch and extract and browser):
+        raise UnusableSettings("\n".join(faults))
+    return Settings(web, fetch, extract, browser)
+
+
+def _load(kind: type[S], faults: list[str]) -> S | None:
+    """Return settings of a kind; None, and what is wrong, if they are unusable."""
+    prefix = kind.model_config.get("env_prefix") or ""
+    try:
+        return kind()
+    except ValidationError as error:
+        for fault in error.errors(include_input=False, include_url=False, include_context=False):
+            field = "_".join(str(part) for part in fault["loc"])
+            name = f"{prefix}{field}: ".upper() if field else ""
+            faults.append(f"{name}{fault['msg'].removeprefix('Value error, ')}")
+    except ValueError as error:
+        faults.append(str(error))
+    return None
 
 
 @asynccontextmanager

@@ -255,7 +255,7 @@ def _failed(url: str, error: FetchError) -> Page:
         url=url,
         title="",
         markdown="",
-        kind="none",
+        kind="unknown",
         status=status,
         note=str(error),
         author=None,

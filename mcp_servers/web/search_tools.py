@@ -67,9 +67,8 @@ def _add_google_search(server: MCPServer, search: Search) -> None:
         no_cache: NoCache = False,
     ) -> CallToolResult:
         query = query_of(q, gl, hl, num, page, location=location, tbs=tbs, autocorrect=autocorrect)
-        if not query.q:
-            return _failed("Search query 'q' is required and cannot be empty.")
         try:
+            _check(query)
             left_s = time_left_s(context.request_context.meta)
             answer = await search.search(query, fresh=no_cache, deadline_s=left_s)
         except NoneUsable as error:
@@ -94,9 +93,8 @@ def _add_search(server: MCPServer, search: Search) -> None:
 
         async def one(place: int, words: str) -> None:
             try:
-                if not words.strip():
-                    raise NoneUsable("The query is empty.")
                 asked = query_of(words)
+                _check(asked)
                 answer = await search.search(asked, fresh=no_cache, deadline_s=left_s)
             except NoneUsable as error:
                 parts[place] = f"The search for '{words}' failed: {error}"
@@ -128,7 +126,7 @@ def query_of(
     Country and language are letters only: some providers make addresses of them.
     """
     return Query(
-        q=" ".join(q.split())[:LONGEST_QUERY],
+        q=" ".join(q.split()),
         gl=gl.lower() if re.fullmatch("[A-Za-z]{2}", gl) else "us",
         hl=hl.lower() if re.fullmatch("[A-Za-z]{2,3}(-[A-Za-z]{2,4})?", hl) else "en",
         location=(location or "").strip() or None,
@@ -137,6 +135,18 @@ def query_of(
         page=min(max(page, 1), MOST_PAGES),
         autocorrect=autocorrect,
     )
+
+
+def _check(query: Query) -> None:
+    """Refuse what nobody can be asked.
+
+    Raises:
+        NoneUsable: it is empty, or far too long.
+    """
+    if not query.q:
+        raise NoneUsable("Search query 'q' is required and cannot be empty.")
+    if len(query.q) > LONGEST_QUERY:
+        raise NoneUsable(f"The query is longer than {LONGEST_QUERY} characters: shorten it.")
 
 
 def _fields(answer: Answer) -> dict[str, Any]:

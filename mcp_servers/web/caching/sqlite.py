@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS kept (
-    key TEXT PRIMARY KEY, value BLOB NOT NULL, size INTEGER NOT NULL,
-    stored REAL NOT NULL, expires REAL NOT NULL, used REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS kept_used ON kept (used);
+    key TEXT PRIMARY KEY, size INTEGER NOT NULL, stored REAL NOT NULL, expires REAL NOT NULL,
+    used REAL NOT NULL, value BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS kept_used ON kept (used, size, key);
 """
 BUSY_S = 2.0
 USED_S = 60.0
@@ -33,6 +33,9 @@ USED_S = 60.0
 
 FULL = 0.9
 """The share of the size that remains after the least used values were dropped."""
+
+UNCOUNTED = 0.01
+"""The share of the size that a process may add before all is counted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class SqliteStore:
         self._database: sqlite3.Connection | None = None
         self._one_at_a_time = anyio.CapacityLimiter(1)
         self._troubled = False
+        self._uncounted = 0.0
 
     async def open(self) -> None:
         """Open the file; make it anew if it is damaged."""
@@ -120,9 +124,11 @@ class SqliteStore:
         try:
             self._database.execute(
                 "INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?, ?)",
-                (key, packed, len(packed), now, now + ttl_s, now),
+                (key, len(packed), now, now + ttl_s, now, packed),
             )
-            self._make_room(now)
+            self._uncounted += len(packed)
+            if self._uncounted > self._max_bytes * UNCOUNTED:
+                self._make_room(now)
         except sqlite3.Error:
             self._database.execute("ROLLBACK")
             raise
@@ -130,6 +136,7 @@ class SqliteStore:
 
     def _make_room(self, now: float) -> None:
         assert self._database is not None
+        self._uncounted = 0.0
         [size] = self._database.execute("SELECT COALESCE(SUM(size), 0) FROM kept").fetchone()
         if size <= self._max_bytes:
             return
@@ -160,7 +167,6 @@ def _opened(path: Path) -> sqlite3.Connection:
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
-        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         database.executescript(SCHEMA)
     except sqlite3.Error:
         database.close()

@@ -138,6 +138,8 @@ def failure(reply: Reply, message: str = "") -> ProviderFailed:
             return KeyRefused(text)
         case 429:
             return RateLimited(text, reply.retry_after_s)
+        case 503 if reply.retry_after_s is not None:
+            return RateLimited(text, reply.retry_after_s)
         case 400 | 404 | 405 | 413 | 414 | 415 | 422:
             return QueryRefused(text)
     return Unavailable(text)

@@ -77,7 +77,8 @@ async def in_one_task(context: AbstractAsyncContextManager[T]) -> AsyncIterator[
             await leave.wait()
 
     task = asyncio.create_task(hold())
-    await asyncio.wait([task, entered], return_when=asyncio.FIRST_COMPLETED)
+    both: list[asyncio.Future[Any]] = [task, entered]
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         task.result()
     try:

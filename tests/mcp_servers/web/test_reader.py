@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +57,7 @@ class ScriptedBrowser:
         return Shown(self.shows, url)
 
 
-NAMES = {
+NAMES: dict[str, Sequence[str]] = {
     "127.0.0.1": ["127.0.0.1"],
     "public.org": ["93.184.216.34"],
     "inside.org": ["10.1.2.3"],

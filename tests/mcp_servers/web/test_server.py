@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -48,12 +49,12 @@ async def web(tmp_path: Path) -> AsyncIterator[Web]:
     async with scripted_api() as provider, scripted_api() as site:
         provider.say(200, SERPER)
         site.say(200, PAGE, "Content-Type: text/html; charset=utf-8")
-        keys = {"serper_api_key": KEY, "serper_base_url": provider.url}
+        keys: dict[str, Any] = {"serper_api_key": KEY, "serper_base_url": provider.url}
         async with in_one_task(running(settings_in(tmp_path, site, **keys))) as client:
             yield Web(client, provider, site)
 
 
-TOOLS = {
+TOOLS: dict[str, dict[str, Any]] = {
     "google_search": {
         "q": "required",
         "gl": "us",
@@ -138,6 +139,18 @@ async def test_a_failed_search_is_an_error_in_the_form_that_agents_know(web: Web
     empty = await web.call("google_search", q=" ")
     assert empty.is_error
     assert fields(empty)["results"] == []
+    long = await web.call("google_search", q="a " * 2000)
+    assert "2000 characters" in fields(long)["error"]
+
+
+async def test_fifty_who_search_for_the_same_at_a_time_are_one_request(web: Web) -> None:
+    held = web.provider.hold()
+    searches = [asyncio.create_task(web.call("google_search", q="apple")) for _ in range(50)]
+    await asyncio.wait(searches, timeout=0.5)
+    held.set()
+    texts = {text(result) for result in await asyncio.gather(*searches)}
+    assert len(texts) == 1
+    assert len(web.provider.asked) == 1
 
 
 async def test_nothing_found_is_a_success_with_a_note(web: Web) -> None:
