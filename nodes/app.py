@@ -108,11 +108,10 @@ class Node:
     @asynccontextmanager
     async def life(self) -> AsyncIterator[None]:
         """Host what the profile says and be a member while the context is open."""
-        environ = self._environ()
-        self._capabilities = await probe(base_environment(environ), environ.get(BROWSER_PATH))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.host.close)
             await stack.enter_async_context(beside(self._watch.run(), "the watch of the profile"))
+            await stack.enter_async_context(beside(self._probe(), "the look for capabilities"))
             settings = self._settings
             if settings.manager_urls and settings.secret is not None:
                 self._membership = Membership(
@@ -126,6 +125,12 @@ class Node:
                     beside(self._membership.run(), "the report to the manager")
                 )
             yield
+
+    async def _probe(self) -> None:
+        environ = self._environ()
+        self._capabilities = await probe(base_environment(environ), environ.get(BROWSER_PATH))
+        if self._capabilities:
+            self._changed()
 
     def _changed(self) -> None:
         self._revision += 1

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 
 from nodes.ending import end_group
 
@@ -36,9 +37,9 @@ async def probe(
 
 
 async def _starts(path: str, environ: Mapping[str, str], probe_s: float) -> bool:
-    """Whether a program says its version; one that does not in time is ended."""
-    try:
-        process = await asyncio.create_subprocess_exec(
+    """Whether a program says its version in time; it is ended in any case, with what it started."""
+    starting = asyncio.create_task(
+        asyncio.create_subprocess_exec(
             path,
             "--version",
             env=dict(environ),
@@ -47,14 +48,17 @@ async def _starts(path: str, environ: Mapping[str, str], probe_s: float) -> bool
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
-    except OSError:
-        return False
+    )
     try:
+        # Shielded: who is cancelled while it starts must still be able to end it.
+        process = await asyncio.shield(starting)
         async with asyncio.timeout(probe_s):
             return await process.wait() == 0
-    except TimeoutError:
+    except (OSError, TimeoutError):
         return False
     finally:
-        if process.returncode is None:
-            end_group(process.pid)
-            await process.wait()
+        with suppress(OSError):
+            process = await starting
+            if process.returncode is None:
+                end_group(process.pid)
+                await process.wait()

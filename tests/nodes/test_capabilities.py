@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ from nodes.app import create_service
 from nodes.capabilities import probe
 from nodes.entries import parse_entry
 from nodes.settings import NodeSettings
+from tests import leaks
+from tests.nodes.running import eventually
 
 
 def program(folder: Path, name: str, text: str) -> dict[str, str]:
@@ -60,8 +61,22 @@ async def test_a_nodes_report_says_its_capabilities(tmp_path: Path) -> None:
     settings = NodeSettings.model_validate({"data_dir": tmp_path, "profile": str(profile)})
     node = create_service(settings, lambda: environ).node
     async with node.life():
-        await asyncio.sleep(0)
+        before = node.report()
+        await eventually(lambda: bool(node.report().capabilities))
         assert node.report().capabilities == ["browser"]
+        assert node.report().stamp != before.stamp
+
+
+async def test_a_node_that_ends_meanwhile_leaves_nothing_of_the_look(tmp_path: Path) -> None:
+    environ = program(tmp_path, "chromium", "/bin/sleep 60 & wait")
+    profile = tmp_path / "empty.toml"
+    profile.write_text("[mcpServers]\n")
+    settings = NodeSettings.model_validate({"data_dir": tmp_path, "profile": str(profile)})
+    node = create_service(settings, lambda: environ).node
+    before = leaks.descendants()
+    async with node.life():
+        await eventually(lambda: bool(leaks.descendants() - before))
+    assert leaks.left_since(before) == {}
 
 
 def test_an_entry_may_prefer_a_capability() -> None:
