@@ -144,11 +144,13 @@ class Search:
             NoneUsable: nobody could be asked, or nobody answered in time.
         """
         limit_s = min(deadline_s or self._deadline_s, self._deadline_s)
+        answer: Answer | None = None
         with anyio.move_on_after(limit_s):
             answer = await self._answer(query, fresh)
-            if answer.payload["organic"] or not _QUOTES.search(query.q):
-                return _noted(answer)
-            return _noted(await self._without_quotes(query, fresh, answer))
+            if not answer.payload["organic"] and _QUOTES.search(query.q):
+                answer = await self._without_quotes(query, fresh, answer)
+        if answer is not None:
+            return _noted(answer)
         raise NoneUsable(f"No search provider answered within {limit_s:g} s. Try again.")
 
     async def _without_quotes(self, query: Query, fresh: bool, empty: Answer) -> Answer:
@@ -163,7 +165,7 @@ class Search:
         return _with_note(answer, note) if answer.payload["organic"] else empty
 
     async def _answer(self, query: Query, fresh: bool) -> Answer:
-        """Ask until somebody answers; wait once for one that rests only for a moment."""
+        """Ask until somebody answers; wait for one that stumbled, or rests only for a moment."""
         if not self._providers:
             raise NoneUsable(f"No search provider is set up. {self._cure()}")
         for attempt in range(1, ATTEMPTS + 1):
@@ -209,7 +211,10 @@ class Search:
 
     def _cleaned(self, listed: Listed, kept: Kept) -> Answer:
         payload = self._cleaning.clean(kept.value["payload"])
-        return _with_note(Answer(payload, listed.name, kept.age_s), kept.value["note"])
+        answer = _with_note(Answer(payload, listed.name, kept.age_s), kept.value["note"])
+        if kept.value["payload"].get("organic") and not payload["organic"]:
+            return _with_note(answer, "All that was found is on the list of what is not shown.")
+        return answer
 
     def _explained(self, failures: dict[str, ProviderFailed]) -> str:
         now = anyio.current_time()
@@ -249,6 +254,6 @@ def _with_note(answer: Answer, note: str) -> Answer:
 
 
 def _noted(answer: Answer) -> Answer:
-    if answer.payload["organic"]:
+    if answer.payload["organic"] or "note" in answer.payload:
         return answer
     return _with_note(answer, "Nothing was found. Try other words, or fewer.")

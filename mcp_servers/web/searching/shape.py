@@ -19,6 +19,8 @@ PARTS = (
 )
 """What a payload may hold beside `organic`; everything else a provider says is left out."""
 
+LINK = ("http://", "https://")
+
 _TAG = re.compile(r"<[^>]*>")
 
 
@@ -36,7 +38,7 @@ def result(title: Any, link: Any, snippet: Any, date: Any = None, **more: Any) -
 
 def organic(results: Iterable[dict[str, Any]], most: int) -> list[dict[str, Any]]:
     """Return results that have a link, at most so many, each with its position from 1."""
-    linked = [found for found in results if found["link"].startswith(("http://", "https://"))]
+    linked = [found for found in results if _is_link(found["link"])]
     return [{**found, "position": place} for place, found in enumerate(linked[:most], 1)]
 
 
@@ -65,13 +67,6 @@ class Cleaning:
 
     def clean(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Return the payload that callers get; the given one stays as it is."""
-        cleaned: dict[str, Any] = {
-            "organic": [
-                self._result(found)
-                for found in payload.get("organic", [])
-                if isinstance(found, dict) and not self.blocked.blocks(str(found.get("link", "")))
-            ]
-        }
         removed = {
             name
             for name, remove in (
@@ -80,25 +75,33 @@ class Cleaning:
             )
             if remove
         }
+        cleaned: dict[str, Any] = {
+            "organic": [self._result(it) for it in self._seen(payload.get("organic", []))]
+        }
         for part in PARTS:
-            if payload.get(part) and part not in removed:
-                cleaned[part] = _readable_links(payload[part])
+            [shown] = self._seen([payload.get(part)]) or [None]
+            if shown and part not in removed:
+                cleaned[part] = shown
         return cleaned
 
-    def _result(self, found: dict[str, Any]) -> dict[str, Any]:
-        kept = {name: value for name, value in found.items() if value is not None}
-        if self.snippets:
-            kept.pop("snippet", None)
-        cleaned: dict[str, Any] = _readable_links(kept)
-        return cleaned
+    def _result(self, found: Any) -> Any:
+        if not isinstance(found, dict):
+            return found
+        gone = ("snippet",) if self.snippets else ()
+        return {name: it for name, it in found.items() if it is not None and name not in gone}
+
+    def _seen(self, value: Any) -> Any:
+        """Return a JSON value with links to read, without what has a blocked one."""
+        if isinstance(value, dict):
+            return {name: self._seen(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self._seen(inner) for inner in value if not self._is_blocked(inner)]
+        return readable(value) if _is_link(value) else value
+
+    def _is_blocked(self, value: Any) -> bool:
+        values = value.values() if isinstance(value, dict) else ()
+        return any(_is_link(it) and self.blocked.blocks(it) for it in values)
 
 
-def _readable_links(value: Any) -> Any:
-    """Return a JSON value in which every link is percent-decoded as far as that is safe."""
-    if isinstance(value, dict):
-        return {name: _readable_links(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_readable_links(inner) for inner in value]
-    if isinstance(value, str) and value.startswith(("http://", "https://")):
-        return readable(value)
-    return value
+def _is_link(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(LINK)

@@ -173,6 +173,27 @@ async def test_the_answer_is_cleaned() -> None:
     ]
 
 
+async def test_results_that_are_all_blocked_are_not_said_to_be_missing() -> None:
+    only = [{"title": "42", "link": "https://huggingface.co/datasets/gaia"}]
+    answer = await searching(Scripted("one", only)).search(Query("x"))
+    assert answer.payload["note"] == "All that was found is on the list of what is not shown."
+
+
+def test_a_blocked_link_is_nowhere_in_an_answer() -> None:
+    blocked = {"title": "42", "link": "https://huggingface.co/datasets/gaia"}
+    fine = {"title": "43", "link": "https://a.org"}
+    payload = {
+        "organic": [blocked, {**fine, "sitelinks": [blocked, fine]}],
+        "answerBox": blocked,
+        "knowledgeGraph": {"title": "G", "website": "https://huggingface.co/datasets/gaia"},
+        "peopleAlsoAsk": [blocked, fine],
+    }
+    assert Cleaning(BlockedLinks(["huggingface.co/datasets"])).clean(payload) == {
+        "organic": [{**fine, "sitelinks": [fine]}],
+        "peopleAlsoAsk": [fine],
+    }
+
+
 async def test_snippets_and_boxes_are_taken_out_when_settings_say_so() -> None:
     cleaning = Cleaning(BlockedLinks([]), snippets=True, knowledge_graph=True, answer_box=True)
     cleaned = cleaning.clean(SERPER)
