@@ -40,6 +40,7 @@ MAY_END_PROCESSES = (
     "nodes/guardian.py",
     "manager/launchers/*.py",
     "mcp_servers/sandbox/*.py",
+    "mcp_servers/web/reading/workers.py",
 )
 
 
