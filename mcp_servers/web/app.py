@@ -29,7 +29,7 @@ from mcp_servers.web.extracting.settings import ExtractSettings
 from mcp_servers.web.extracts import Extracts
 from mcp_servers.web.jina_reader import JinaReader
 from mcp_servers.web.links import BlockedLinks
-from mcp_servers.web.reader import Reader, Ways
+from mcp_servers.web.reader import PageReader, Ways
 from mcp_servers.web.reading.reader import Reader as Documents
 from mcp_servers.web.searching.base import Provider
 from mcp_servers.web.searching.brave import Brave
@@ -136,7 +136,7 @@ async def web_server(
         bodies = Bodies(fetch.max_bytes, web.web_max_pdf_bytes)
         # What is kept was read under other rules if these differ.
         policy = f"{fetch.allowed_hosts}|{web.web_jina_reader if relay else ''}"
-        reader = Reader(guard, blocked, ways, cache, bodies, policy, web.web_read_deadline_s)
+        reader = PageReader(guard, blocked, ways, cache, bodies, policy, web.web_read_deadline_s)
         model = settings.extract.llm_model_name if settings.extract.chat_url else EXTRACTIVE
         deadline_s = web.web_read_deadline_s + settings.extract.llm_deadline_s
         extracts = Extracts(reader, extractor, cache, model, deadline_s)

@@ -11,7 +11,7 @@ import anyio
 
 from mcp_servers.web.caching.cache import Cache, Made, key_of
 from mcp_servers.web.page import Page
-from mcp_servers.web.reader import Reader, Seen
+from mcp_servers.web.reader import PageReader, Seen
 
 VERSION = 1
 """Part of every key: what is kept of another version is not understood."""
@@ -67,7 +67,7 @@ class Extracts:
     """
 
     def __init__(
-        self, reader: Reader, extractor: Extractor, cache: Cache, model: str, deadline_s: float
+        self, reader: PageReader, extractor: Extractor, cache: Cache, model: str, deadline_s: float
     ) -> None:
         self._reader = reader
         self._extractor = extractor
@@ -84,7 +84,7 @@ class Extracts:
         fresh: bool = False,
         deadline_s: float | None = None,
     ) -> Extract:
-        """Return what a page holds of `info`; see `Reader.read` for the other arguments."""
+        """Return what a page holds of `info`; see `PageReader.read` for the other arguments."""
         limit_s = min(deadline_s or self._deadline_s, self._deadline_s)
         until = anyio.current_time() + limit_s
         seen = await self._reader.read(url, headers, fresh=fresh, deadline_s=limit_s)

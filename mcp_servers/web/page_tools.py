@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BeforeValidator, Field
 from mcp_servers.web import texts
 from mcp_servers.web.calls import as_json, result, time_left_s
 from mcp_servers.web.extracts import Extracts
-from mcp_servers.web.reader import Reader
+from mcp_servers.web.reader import PageReader
 from mcp_servers.web.search_tools import READS, NoCache, one_or_more
 
 OTHER_NAMES = {"description": "info_to_extract", "introduction": "info_to_extract"}
@@ -31,7 +31,7 @@ FETCH = """\
 Read up to three web pages or documents at once and get from each what serves a purpose."""
 
 
-def add_page_tools(server: MCPServer, reader: Reader, extracts: Extracts) -> None:
+def add_page_tools(server: MCPServer, reader: PageReader, extracts: Extracts) -> None:
     """Give a server the tools that read pages."""
     _add_extract(server, extracts)
     _add_scrape(server, reader)
@@ -68,7 +68,7 @@ def _add_extract(server: MCPServer, extracts: Extracts) -> None:
         return result(as_json(fields), fields, is_error=not fields["success"])
 
 
-def _add_scrape(server: MCPServer, reader: Reader) -> None:
+def _add_scrape(server: MCPServer, reader: PageReader) -> None:
     @server.tool(description=SCRAPE, annotations=READS, structured_output=False)
     async def scrape_website(
         url: Annotated[str, Field(description="Address of the page.")],

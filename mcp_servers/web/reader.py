@@ -104,7 +104,7 @@ class Seen:
     age_s: float | None = None
 
 
-class Reader:
+class PageReader:
     """Reads pages; what went wrong is the page's `status` and `note`, never an exception.
 
     Args:

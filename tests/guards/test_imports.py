@@ -51,6 +51,7 @@ MAY_END_PROCESSES = (
     "manager/launchers/*.py",
     "mcp_servers/sandbox/*.py",
     "mcp_servers/web/browsing/keeper.py",
+    "mcp_servers/web/reading/workers.py",
 )
 
 

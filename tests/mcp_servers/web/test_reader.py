@@ -21,7 +21,7 @@ from mcp_servers.web.caching.sqlite import SqliteStore
 from mcp_servers.web.jina_reader import JinaReader
 from mcp_servers.web.links import BlockedLinks
 from mcp_servers.web.page import Page
-from mcp_servers.web.reader import Reader, Ways, completed
+from mcp_servers.web.reader import PageReader, Ways, completed
 from mcp_servers.web.searching.endpoint import Endpoints
 from tests.fakes.scripted_api import ScriptedApi, scripted_api
 from tests.mcp_servers.fetching import scripted
@@ -75,7 +75,7 @@ class Clock:
 class Reading:
     """A reader, and the site that it reads."""
 
-    reader: Reader
+    reader: PageReader
     site: ScriptedApi
     jina: ScriptedApi
     clock: Clock
@@ -102,7 +102,7 @@ async def reading(folder: Path, *, relay: bool = False, **options: Any) -> Async
             JinaReader(endpoints, jina.url, key) if relay else None,
             relay_first=relay_first,
         )
-        reader = Reader(
+        reader = PageReader(
             create_guard(settings, names),
             BlockedLinks(["huggingface.co/datasets", "127.0.0.1/secret"]),
             ways,
