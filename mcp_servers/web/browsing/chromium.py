@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,7 @@ class Chromium:
             with anyio.CancelScope(shield=True):
                 await home.gone()
             raise
+        logging.getLogger(__name__).info("The browser runs %s.", home.standing())
         return cls(browser, playwright, home)
 
     @property

@@ -18,6 +18,8 @@ from mcp_servers.web.browsing import keeper, launcher
 PREFIX = "agentdock-browser-"
 END_S = 5.0
 YOUNG_S = 60.0
+KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "FONTCONFIG_PATH", "PW_LANG_NAME")
+"""Variables that the browser gets; keys and passwords of the server are not among them."""
 
 
 class Home:
@@ -41,6 +43,13 @@ class Home:
         # Reading and writing: so it opens at once, and nobody else's end is awaited.
         self._life = os.open(self.path / keeper.LIFE, os.O_RDWR)
 
+    def standing(self) -> str:
+        """Return as which user Chromium was started, and whether in its own sandbox."""
+        try:
+            return (self.path / "tmp" / launcher.STANDING).read_text()
+        except OSError:
+            return "in an unknown way"
+
     async def gone(self) -> None:
         """Let go of the keeper and wait until it has ended everything and deleted the folder."""
         os.close(self._life)
@@ -55,7 +64,8 @@ class Home:
     def _program(self, name: str, *command: str) -> Path:
         path = self.path / name
         words = shlex.join([sys.executable, "-I", "-S", *command])
-        path.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        kept = " ".join(f'${{{name}+"{name}=${name}"}}' for name in KEPT)
+        path.write_text(f'#!/bin/sh\nexec env -i {kept} {words} "$@"\n')
         path.chmod(0o700)
         return path
 
