@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from mcp_servers.web.browsing.home import Home
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
+
+log = logging.getLogger(__name__)
 
 NODE = "PLAYWRIGHT_NODEJS_PATH"
 START_S = 20.0
@@ -72,12 +75,13 @@ class Chromium:
                 )
         except Exception as error:
             await home.gone()
-            reason = str(error).strip().splitlines()[:1]
-            raise NoBrowser(f"The browser does not start. {''.join(reason)[:200]}") from None
+            log.warning("The browser does not start: %s", error)
+            raise NoBrowser("The browser does not start; the log says why.") from None
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await home.gone()
             raise
+        log.info("The browser runs %s.", home.standing())
         return cls(browser, playwright, home)
 
     @property

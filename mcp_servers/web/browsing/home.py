@@ -18,6 +18,11 @@ from mcp_servers.web.browsing import keeper, launcher
 PREFIX = "agentdock-browser-"
 END_S = 5.0
 YOUNG_S = 60.0
+KEPT = (
+    *("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "FONTCONFIG_PATH"),
+    *("PW_LANG_NAME", "PW_LANG_NAME_VERSION", "PW_CLI_DISPLAY_VERSION"),
+)
+"""Variables that the browser gets; keys and passwords of the server are not among them."""
 
 
 class Home:
@@ -35,11 +40,21 @@ class Home:
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.path.chmod(0o711)
         (self.path / "tmp").mkdir(0o700)
-        self.node = self._program("node", keeper.__file__, str(self.path), str(memory_bytes))
-        self.chromium = self._program("chromium", launcher.__file__, executable)
+        kept = " ".join(f'${{{name}+"{name}=${name}"}}' for name in KEPT)
+        self.node = self._program(
+            "node", f"env -i {kept}", keeper.__file__, str(self.path), str(memory_bytes)
+        )
+        self.chromium = self._program("chromium", "", launcher.__file__, executable)
         os.mkfifo(self.path / keeper.LIFE, 0o600)
         # Reading and writing: so it opens at once, and nobody else's end is awaited.
         self._life = os.open(self.path / keeper.LIFE, os.O_RDWR)
+
+    def standing(self) -> str:
+        """Return as which user Chromium was started, and whether in its own sandbox."""
+        try:
+            return (self.path / "tmp" / launcher.STANDING).read_text()
+        except OSError:
+            return "in an unknown way"
 
     async def gone(self) -> None:
         """Let go of the keeper and wait until it has ended everything and deleted the folder."""
@@ -52,10 +67,10 @@ class Home:
         # No keeper came to be, or it was killed; then what it started died with it.
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _program(self, name: str, *command: str) -> Path:
+    def _program(self, name: str, before: str, *command: str) -> Path:
         path = self.path / name
         words = shlex.join([sys.executable, "-I", "-S", *command])
-        path.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        path.write_text(f'#!/bin/sh\nexec {before} {words} "$@"\n')
         path.chmod(0o700)
         return path
 

@@ -21,8 +21,6 @@ del sys.path[0]
 
 LOOK_MS = 250
 LIFE = "life"
-KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "FONTCONFIG_PATH")
-"""Variables that the browser gets; keys and passwords of the server are not among them."""
 
 
 def main() -> None:
@@ -49,12 +47,10 @@ def _become_driver(keeper: int, home: str, arguments: list[str]) -> None:
     processes.die_with_parent(keeper)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_DFL)
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    named = {name: value for name, value in os.environ.items() if name.startswith("PW_")}
     folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_RUNTIME_DIR"), f"{home}/tmp")
     # The driver's first argument is its program, which lies beside its own Node.js.
     node = Path(arguments[0]).parents[1] / "node"
-    os.execve(node, [str(node), *arguments], {**kept, **named, **folders})
+    os.execve(node, [str(node), *arguments], {**os.environ, **folders})
 
 
 def _to_null(*descriptors: int) -> None:

@@ -26,6 +26,8 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 PROFILE = "--user-data-dir="
+STANDING = "standing"
+"""The file that says how Chromium was started."""
 
 
 def main() -> None:
@@ -34,12 +36,7 @@ def main() -> None:
     program, *arguments = sys.argv[1:]
     temporary = os.environ["TMPDIR"]
     profiles = [text.removeprefix(PROFILE) for text in arguments if text.startswith(PROFILE)]
-    if os.geteuid() == 0:
-        for folder in (temporary, *profiles):
-            os.chown(folder, USER, USER)
-        os.setgroups([])
-        os.setresgid(USER, USER, USER)
-        os.setresuid(USER, USER, USER)
+    _become_lesser(temporary, *profiles)
     # A change of user takes this away, so it comes after.
     processes.die_with_parent(parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -47,8 +44,26 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, hard), min(FILES, hard)))
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_DFL)
-    extra = [] if _namespaces() else ["--no-sandbox"]
+    # Chromium refuses to start with its sandbox as root, or where it can have none.
+    confined = os.geteuid() != 0 and _namespaces()
+    standing = f"as user {os.geteuid()}, {'in' if confined else 'without'} its own sandbox"
+    Path(temporary, STANDING).write_text(standing)
+    extra = [] if confined else ["--no-sandbox"]
     os.execve(program, [program, *arguments[:-1], *extra, *arguments[-1:]], dict(os.environ))
+
+
+def _become_lesser(*folders: str) -> None:
+    """Become, from root, a user that owns nothing but these folders, if there is such a user."""
+    if os.geteuid() != 0:
+        return
+    try:
+        for folder in folders:
+            os.chown(folder, USER, USER)
+        os.setgroups([])
+        os.setresgid(USER, USER, USER)
+        os.setresuid(USER, USER, USER)
+    except OSError:  # a container without any other user
+        return
 
 
 def _namespaces() -> bool:

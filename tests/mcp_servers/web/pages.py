@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from mcp_servers.fetching.guard import Guard, Target
@@ -137,7 +136,9 @@ def environment(pid: int) -> bytes:
         return b""
 
 
-async def through(proxy: str, url: str, **named: Any) -> httpx.Response:
-    """Get a URL by a proxy."""
-    async with httpx.AsyncClient(proxy=proxy, trust_env=False, **named) as client:
-        return await client.get(url)
+def user(pid: int) -> int | None:
+    """Return the user that a process runs as, None if it is gone."""
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid
+    except OSError:
+        return None

@@ -19,6 +19,7 @@ from tests.mcp_servers.web.pages import (
     need_chromium,
     until,
     until_gone,
+    user,
 )
 from tests.ports import free_ports
 
@@ -222,12 +223,14 @@ async def test_no_key_of_the_server_is_in_the_browsers_environment_nor_root_its_
     monkeypatch.setenv("SUMMARY_LLM_API_KEY", "sk-very-secret")
     async with a_site({"/": html("x")}) as site, a_browser(site) as rig:
         await rig.browser.render(f"{site.url}/", 25)
-        browsers = [pid for pid, command in rig.processes().items() if "keeper.py" not in command]
-        assert len(browsers) > 2
-        assert not any(b"sk-very-secret" in environment(pid) for pid in browsers)
-        chromium = [pid for pid in browsers if "driver" not in rig.processes()[pid]]
-        users = {os.stat(f"/proc/{pid}").st_uid for pid in chromium}
-    assert os.geteuid() != 0 or 0 not in users
+        running = rig.processes()
+        environments = [environment(pid) for pid in running]
+        chromium = [pid for pid, command in running.items() if "--user-data-dir" in command]
+        users = {user(pid) for pid in chromium} - {None}
+    assert sum(b"PATH=" in variables for variables in environments) > 2
+    assert not any(b"sk-very-secret" in variables for variables in environments)
+    assert len(users) == 1
+    assert os.geteuid() != 0 or users != {0}
 
 
 async def test_without_a_browser_the_error_says_that_one_is_needed() -> None:

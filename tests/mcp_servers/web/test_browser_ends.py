@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -151,3 +152,23 @@ async def test_a_server_that_is_killed_leaves_no_browser(
         await server.wait()
         await until_gone(left)
         await until_gone(lambda: left_in(homes))
+
+
+POOR = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"'
+
+
+async def test_where_there_is_no_other_user_and_no_namespace_the_log_says_what_holds(
+    homes: Path,
+) -> None:
+    if subprocess.run(["unshare", "-Ur", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine gives no user namespaces to try it in")
+    program = f"import logging; logging.basicConfig(level=20){PROGRAM}"
+    async with a_site({"/": html("x")}) as site:
+        server = await asyncio.create_subprocess_exec(
+            "unshare", "-Ur", "sh", "-c", POOR, "sh", sys.executable, "-c", program,
+            f"127.0.0.1:{site.port}", cwd=ROOT, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        _, log = await server.communicate()
+    assert server.returncode == 0, log
+    assert b"The browser runs as user 0, without its own sandbox." in log
+    assert left_in(homes) == []
