@@ -5,44 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
 from lxml.html import HtmlElement
 
-_BOILER = {
-    "nav": r"nav|menu|breadcrumb|toc\b|table-of-contents|pagination|pager",
-    "edge": r"header|footer|masthead|topbar|toolbar|copyright|legal",
-    "side": r"side-?bar|aside|rail\b|widget|right-?col|secondary|complementary",
-    "more": r"related|recommend|more-|popular|trending|latest|recent|also|next-|suggest"
-    r"|similar|upsell|cross-?sell",
-    "share": r"share|social|follow|subscribe|newsletter|sign-?up|signup|cta\b|promo|banner"
-    r"|advert|\bads?\b|sponsor",
-    "popup": r"modal|popup|pop-up|overlay|cookie|consent|gdpr|drawer|tooltip|dropdown"
-    r"|offcanvas|dialog",
-    "talk": r"comment|disqus|repl(?:y|ies)|respond",
-    "about": r"author|byline|bio\b|meta\b|date|time|posted|tags?\b|category|categories|avatar"
-    r"|user",
-    "review": r"review|rating|stars|testimonial",
-    "body": r"content|article|post|entry|body|story|main|text|prose|markdown|rich|copy",
-    "thing": r"product|detail|desc|spec|feature|overview|summary|info",
-    "thread": r"message|answer|question|thread|topic|reply-body|discussion",
-    "record": r"item|card|result|listing|list|grid|tile|row|col\b",
-    "action": r"button|btn|form|search|filter|sort|login|cart|price|qty|quantity|label",
-}
-_NAMES = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _BOILER.items()}
-_TAGS = (
-    *("nav", "header", "footer", "aside", "main", "article", "section", "form", "table"),
-    *("ul", "ol", "dl", "figure", "blockquote", "details"),
-)
-_ROLES = {
-    "navigation": "nav",
-    "banner": "header",
-    "contentinfo": "footer",
-    "complementary": "aside",
-    "main": "main",
-}
+from mcp_servers.web.reading.leaf import Leaf, key, measured
+from mcp_servers.web.reading.names import Inherited, inherited
+
 _PHRASE = re.compile(
     r"©|all rights reserved|privacy policy|terms of|cookie|subscribe|sign (?:up|in)|log ?in"
     r"|newsletter|share (?:this|on)"
@@ -52,9 +23,6 @@ _PHRASE = re.compile(
     r" (?:our|the) app|skip to",
     re.IGNORECASE,
 )
-_ITEMPROPS = re.compile(
-    r"articleBody|description|reviewBody|text|mainEntity|headline", re.IGNORECASE
-)
 _LD = {
     "article": re.compile(r'"@type"\s*:\s*\[?\s*"(?:\w*Article|BlogPosting|Report)"'),
     "product": re.compile(r'"@type"\s*:\s*\[?\s*"(?:Product\w*|Vehicle|Book)"'),
@@ -63,7 +31,6 @@ _LD = {
     ),
     "forum": re.compile(r'"@type"\s*:\s*\[?\s*"(?:DiscussionForumPosting|QAPage|Question|Answer)"'),
 }
-_LETTERS = re.compile(r"[\W_]+")
 _WORD = re.compile(r"\w+")
 
 
@@ -76,23 +43,6 @@ class Mass:
     chosen: float = 0
     prose: float = 0
     blocks: int = 0
-
-
-@dataclass(slots=True)
-class Leaf:
-    """One leaf block as it is measured."""
-
-    element: HtmlElement
-    text: str
-    key: str
-    linked: int
-    chosen: bool
-    above: list[HtmlElement] = field(default_factory=list)
-
-
-def key(text: str) -> str:
-    """Return the letters and digits of `text`, by which texts are compared."""
-    return _LETTERS.sub("", text).lower()
 
 
 def matrix(blocks: list[HtmlElement], chosen_text: str, source: str) -> np.ndarray:
@@ -110,7 +60,7 @@ def matrix(blocks: list[HtmlElement], chosen_text: str, source: str) -> np.ndarr
         for element in (item.element, *item.above):
             _add(masses[element], item)
     page = _page(items, len(whole), source)
-    names: dict[HtmlElement, list[float]] = {}
+    known: Inherited = {}
     own = [_own(item) for item in items]
     places = _places(items)
     flags = [float(item.chosen) for item in items]
@@ -124,30 +74,10 @@ def matrix(blocks: list[HtmlElement], chosen_text: str, source: str) -> np.ndarr
             + own[i - 1][:6] * (i > 0) + [0.0] * 6 * (i == 0)
             + (own[i + 1][:6] if i + 1 < len(items) else [0.0] * 6)
             + _surroundings(item, masses, page[1])
-            + _inherited(item, names)
+            + inherited([item.element, *item.above], known)
             + places[i] + around[i] + repeats[i] + page
         )  # fmt: skip
     return np.array(rows, dtype=np.float32)
-
-
-def measured(blocks: list[HtmlElement], chosen_text: str) -> list[Leaf]:
-    """Return the blocks with their text, and whether they are in the chosen text."""
-    whole = key(chosen_text)
-    items, at = [], 0
-    for block in blocks:
-        text = block.text_content()
-        compact = key(text)
-        linked = sum(len(key(a.text_content())) for a in block.iter("a"))
-        above = list(block.iterancestors())
-        if not linked and any(a.tag == "a" for a in above):
-            linked = len(compact)
-        chosen = bool(compact) and compact in whole
-        if chosen and len(compact) >= 20:
-            at = whole.index(compact) + len(compact)
-        elif chosen:
-            chosen = compact in whole[max(0, at - 200) : at + 400]
-        items.append(Leaf(block, text, compact, linked, chosen, above))
-    return items
 
 
 def _add(mass: Mass, item: Leaf) -> None:
@@ -210,33 +140,6 @@ def _surroundings(item: Leaf, masses: dict[HtmlElement, Mass], whole: float) -> 
         mass.linked / (mass.chars + 1),
     ]
     return found
-
-
-def _inherited(item: Leaf, known: dict[HtmlElement, list[float]]) -> list[float]:
-    """How near above the block an element of each sort is (1 the block itself, 0 none)."""
-    width = len(_NAMES) + len(_TAGS) + 1
-    path = [item.element, *item.above]
-    found = [0.0] * width
-    for element in reversed(path):
-        if element.tag in ("html", "body"):
-            continue
-        mine = known.get(element)
-        if mine is None:
-            mine = known[element] = _declared(element)
-        found = [max(0.8 * f, m) for f, m in zip(found, mine, strict=True)]
-    return [*found, float(len(path))]
-
-
-def _declared(element: HtmlElement) -> list[float]:
-    attributes = element.attrib
-    said = " ".join(attributes.get(name, "") for name in ("class", "id", "data-testid"))
-    said = re.sub(r"[a-z](?=[A-Z])", r"\g<0>-", said)[:300]
-    tag = _ROLES.get(attributes.get("role", ""), str(element.tag))
-    return [
-        *(float(bool(pattern.search(said))) for pattern in _NAMES.values()),
-        *(float(tag == name) for name in _TAGS),
-        float(bool(_ITEMPROPS.search(attributes.get("itemprop", "")))),
-    ]
 
 
 def _places(items: list[Leaf]) -> list[list[float]]:

@@ -40,7 +40,8 @@ def read(source: str, url: str) -> Document:
     original = deepcopy(root)
     about = metadata(root, url)
     formulas.gather(root)
-    suggested = selection.suggest(root, url)
+    small = len(source) <= selection.MOST_SOURCE
+    suggested = selection.suggest(root, url) if small else ""
     drop_hidden(root)
     code.gather(root)
     blocks = leaves(root)
