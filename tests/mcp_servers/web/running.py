@@ -30,7 +30,11 @@ T = TypeVar("T")
 
 
 def settings_in(
-    folder: Path, *inner: ScriptedApi | str, fetch: dict[str, Any] | None = None, **web: Any
+    folder: Path,
+    *inner: ScriptedApi | str,
+    fetch: dict[str, Any] | None = None,
+    extract: dict[str, Any] | None = None,
+    **web: Any,
 ) -> Settings:
     """Return settings that keep everything in `folder` and let these services be fetched."""
     given: dict[str, Any] = {"web_cache_dir": folder, "web_search_providers": "serper"} | web
@@ -39,7 +43,7 @@ def settings_in(
     return Settings(
         WebSettings(**given),
         FetchSettings(allowed_hosts=hosts, **fetching),
-        ExtractSettings(),
+        ExtractSettings(**(extract or {})),
         BrowserSettings(enabled=False),
     )
 
