@@ -107,24 +107,17 @@ async def test_fetch_url_shows_evidence_beside_the_summary(tmp_path: Path) -> No
     assert summary.startswith("It was found in 1856")
 
 
-CHINESE = (
-    "<html><head><title>苹果</title></head><body><article><h1>苹果</h1><p>{}</p></article>".format(
-        "苹果是蔷薇科苹果属植物，其果实富含矿物质和维生素，是人们经常食用的水果之一。" * 4
-    )
-)
+WORDS = "苹果是蔷薇科苹果属植物，其果实富含矿物质和维生素，是人们经常食用的水果之一。" * 4
+CHINESE = f"<html><title>苹果</title><body><article><h1>苹果</h1><p>{WORDS}</p></article></body>"
+FEED = b"""<rss version="2.0"><channel><title>News</title><item><title>Boskoop found</title>
+<link>https://a.org/1</link></item></channel></rss>"""
 ZOO: list[tuple[str, bytes, str, str]] = [
     ("text/plain", b"Just a text of the apple.", "text", "Just a text of the apple."),
     ("application/json", b'{"apple": {"found": 1856}}', "json", "1856"),
     ("text/csv", b"name,found\nBoskoop,1856\n", "csv", "Boskoop"),
     ("text/html; charset=gbk", CHINESE.encode("gbk"), "html", "苹果是蔷薇科苹果属植物"),
     ("text/html", CHINESE.encode("utf-8"), "html", "苹果是蔷薇科苹果属植物"),
-    (
-        "application/rss+xml",
-        b"<rss version='2.0'><channel><title>News</title><item><title>Boskoop found</title>"
-        b"<link>https://a.org/1</link></item></channel></rss>",
-        "feed",
-        "Boskoop found",
-    ),
+    ("application/rss+xml", FEED, "feed", "Boskoop found"),
 ]
 
 
