@@ -295,3 +295,18 @@ async def test_a_provider_that_is_not_there_is_unavailable(make: Make, api: Scri
     with pytest.raises(Unavailable, match="cannot be reached"):
         await Serper(endpoints, "http://127.0.0.1:1", KEY).search(Query("apple"))
     await endpoints.aclose()
+
+
+async def test_providers_are_asked_through_the_proxy_but_for_inner_hosts(api: ScriptedApi) -> None:
+    async with scripted_api() as proxy:
+        proxy.say(200, search_shapes.SERPER)
+        api.say(200, search_shapes.SERPER)
+        settings = FetchSettings(
+            proxy=SecretStr(f"http://u:p@{proxy.host}"), allowed_hosts=api.host
+        )
+        endpoints = Endpoints(settings, deadline_s=5)
+        await Serper(endpoints, "http://serper.test", KEY).search(Query("apple"))
+        await Serper(endpoints, api.url, KEY).search(Query("apple"))
+        await endpoints.aclose()
+        assert [asked.headers["host"] for asked in proxy.asked] == ["serper.test"]
+        assert [asked.headers["host"] for asked in api.asked] == [api.host]

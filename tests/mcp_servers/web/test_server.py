@@ -130,6 +130,28 @@ async def test_a_result_that_is_kept_is_marked_and_no_cache_gets_it_anew(web: We
     assert len(web.provider.asked) == 2
 
 
+@pytest.mark.parametrize("kept", [True, False])
+async def test_what_is_kept_survives_a_restart_unless_a_setting_says_that_nothing_is_kept(
+    tmp_path: Path, kept: bool
+) -> None:
+    async with scripted_api() as provider, scripted_api() as site:
+        provider.say(200, SERPER)
+        site.say(200, PAGE, "Content-Type: text/html")
+        keys: dict[str, Any] = {"serper_api_key": KEY, "serper_base_url": provider.url}
+        settings = settings_in(tmp_path, site, web_cache=kept, **keys)
+        for again in (False, True):
+            async with running(settings) as client:
+                for tool, arguments in (
+                    ("google_search", {"q": "apple"}),
+                    ("scrape_website", {"url": site.url}),
+                    ("scrape_and_extract_info", {"url": site.url, "info_to_extract": "apple"}),
+                ):
+                    result = await client.call_tool(tool, arguments)
+                    if tool != "scrape_and_extract_info":
+                        assert fields(result)["cached"] is (again and kept)
+        assert (len(provider.asked), len(site.asked)) == ((1, 1) if kept else (2, 4))
+
+
 async def test_a_failed_search_is_an_error_in_the_form_that_agents_know(web: Web) -> None:
     web.provider.now_say(403, {"message": "Unauthorized.", "statusCode": 403})
     result = await web.call("google_search", q="apple")
