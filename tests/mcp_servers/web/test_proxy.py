@@ -39,12 +39,14 @@ async def a_proxy(
         yield proxy
 
 
-async def said(proxy: PinningProxy, *parts: bytes, most: int = 1 << 20) -> bytes:
+async def said(
+    proxy: PinningProxy, *parts: bytes, most: int = 1 << 20, slowly: bool = False
+) -> bytes:
     """Return all that the proxy answers to these bytes."""
     port = int(proxy.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             for part in parts:
                 writer.write(part)
                 await writer.drain()
@@ -52,6 +54,8 @@ async def said(proxy: PinningProxy, *parts: bytes, most: int = 1 << 20) -> bytes
             try:
                 while len(got) < most and (data := await reader.read(1 << 16)):
                     got += data
+                    if slowly:
+                        await asyncio.sleep(0)
             except ConnectionError:
                 pass
             return got
@@ -216,6 +220,15 @@ async def test_bytes_beyond_the_allowance_are_cut() -> None:
             answer = await said(proxy, ask(f"GET {site.url}/", allowance))
     assert len(answer) < 101_000
     assert "more than 100000 bytes" in allowance.exceeded
+
+
+async def test_a_browser_that_reads_slowly_gets_all_of_an_answer() -> None:
+    allowance = an_allowance(max_bytes=10**8)
+    size = 20_000_000
+    async with serving(saying(http(b"x" * size))) as site, a_proxy(site) as proxy:
+        with proxy.serving(allowance):
+            answer = await said(proxy, ask(f"GET {site.url}/", allowance), most=10**8, slowly=True)
+    assert answer.count(b"x") == size
 
 
 async def test_connections_beyond_the_allowance_are_refused() -> None:
