@@ -85,7 +85,8 @@ class Extractor:
             info: What is asked for.
             deadline_s: Seconds for the model, if less than the setting says.
         """
-        if not page.markdown.strip():
+        if page.status != "ok" or not page.markdown.strip():
+            # What a wall says is not what the page says.
             status = page.status if page.status != "ok" else "empty"
             return Extraction(page.note or "The page holds no text.", status=status)
         # A page of megabytes takes its time, and others wait for this event loop.

@@ -56,6 +56,8 @@ async def test_an_empty_page_is_empty_and_a_walled_one_keeps_its_reason() -> Non
     assert (await excerpt(" \n", "x")).status == "empty"
     walled = await excerpt("", "x", status="captcha", note="A CAPTCHA stands in front.")
     assert (walled.status, walled.text) == ("captcha", "A CAPTCHA stands in front.")
+    behind = await excerpt("Log in to read x", "x", status="login_wall", note="A login is asked.")
+    assert (behind.status, behind.text) == ("login_wall", "A login is asked.")
 
 
 async def test_chinese_is_found_by_its_bigrams() -> None:
