@@ -27,6 +27,7 @@ from mcp_servers.web.browsing.message import (
 
 PIECE = 1 << 16
 HEAD_S = 10.0
+FLUSH_S = 30.0
 MOST = 512
 """Connections at a time, of all pages and of strangers who are about to be sent away."""
 
@@ -88,6 +89,10 @@ class PinningProxy:
         try:
             if len(self._talks) <= MOST:
                 await self._talk(reader, writer)
+                # What is still on its way to a browser that reads slowly is not lost.
+                writer.close()
+                async with asyncio.timeout(FLUSH_S):
+                    await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         except asyncio.CancelledError:
@@ -104,18 +109,19 @@ class PinningProxy:
             head = parse(data)
             method, url = wanted(head)
         except BadMessage:
-            return await _say(writer, refusal("400 Bad Request"))
+            await _say(writer, refusal("400 Bad Request"))
+            return
         allowance = self._allowance(head)
         if allowance is None:
             challenge = 'Proxy-Authenticate: Basic realm="pages"'
-            return await _say(writer, refusal("407 Proxy Authentication Required", challenge))
+            await _say(writer, refusal("407 Proxy Authentication Required", challenge))
+            return
         task = asyncio.current_task()
         assert task is not None
+        # Until the connection is closed, not only until the answer is passed on.
         allowance.running.add(task)
-        try:
-            await self._serve(allowance, method, url, head, (reader, writer))
-        finally:
-            allowance.running.discard(task)
+        task.add_done_callback(allowance.running.discard)
+        await self._serve(allowance, method, url, head, (reader, writer))
 
     def _allowance(self, head: Head) -> Allowance | None:
         name, password = head.credentials
@@ -152,8 +158,6 @@ class PinningProxy:
 async def _say(writer: asyncio.StreamWriter, data: bytes) -> None:
     writer.write(data)
     await writer.drain()
-    if b" 200 " not in data[:16]:
-        writer.write_eof()
 
 
 async def _both_ways(client: Streams, upstream: Streams, allowance: Allowance) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -74,12 +75,18 @@ class Extractor:
         """Close the connections to the model."""
         await self._closing.aclose()
 
-    async def extract(self, page: Page, info: str) -> Extraction:
+    async def extract(self, page: Page, info: str, deadline_s: float | None = None) -> Extraction:
         """Return what the page holds of `info`.
 
         A model that fails is no failure: the best passages are shown instead, and it is said.
+
+        Args:
+            page: As it was read.
+            info: What is asked for.
+            deadline_s: Seconds for the model, if less than the setting says.
         """
-        if not page.markdown.strip():
+        if page.status != "ok" or not page.markdown.strip():
+            # What a wall says is not what the page says.
             status = page.status if page.status != "ok" else "empty"
             return Extraction(page.note or "The page holds no text.", status=status)
         # A page of megabytes takes its time, and others wait for this event loop.
@@ -87,16 +94,18 @@ class Extractor:
         if self._llm is None:
             return self._excerpt(page, selector, headings)
         try:
-            return await self._asked(self._llm, page, info, selector, headings)
+            most_s = min(deadline_s or math.inf, self._settings.llm_deadline_s)
+            until = anyio.current_time() + most_s
+            return await self._asked(self._llm, page, info, (selector, headings), until)
         except LlmError as error:
             why = f"No model could summarise the page, so its best passages follow. {error}"
             return self._excerpt(page, selector, headings, why, error.spent)
 
     async def _asked(
-        self, llm: Llm, page: Page, info: str, selector: Selector, headings: list[str]
+        self, llm: Llm, page: Page, info: str, prepared: tuple[Selector, list[str]], until: float
     ) -> Extraction:
         """Ask the model, with half as much of the page each time that it is too much."""
-        until = anyio.current_time() + self._settings.llm_deadline_s
+        selector, headings = prepared
         budget = self._settings.whole_page_tokens
         if selector.total > budget:
             budget = self._settings.passage_tokens

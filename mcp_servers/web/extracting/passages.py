@@ -12,6 +12,7 @@ from mcp_servers.web.page import Page
 EXTRACTIVE = "extractive-bm25"
 BEGINNING = 600
 HEADINGS = 12
+QUOTE = 200
 
 
 def excerpt(
@@ -30,12 +31,19 @@ def excerpt(
     citations = [
         {
             "passage": number(chunk),
-            "quote": visible(chunk.text),
+            "quote": _beginning(chunk.text),
             "section": " > ".join(chunk.headings),
         }
         for chunk in selection.passages
     ]
     return "\n\n".join(blocks), citations
+
+
+def _beginning(text: str) -> str:
+    """Return the first words of a passage, as they stand."""
+    if len(text) <= QUOTE:
+        return visible(text)
+    return visible(text[:QUOTE].rpartition(" ")[0] or text[:QUOTE])
 
 
 def _nothing(page: Page, selection: Selection, headings: Sequence[str]) -> str:

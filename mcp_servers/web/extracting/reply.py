@@ -11,7 +11,11 @@ MAX_QUOTES = 30
 _QUOTE = re.compile(r"""\s*(?:[-*]\s*)?\[(\d{1,6})\][:\s]*["“”„«'‘「『](.+)["“”»'’」』][.,;]?\s*""")
 _HEAD = re.compile(rf"\A[\s*#`]*{ANSWER}\**[ \t]*", re.IGNORECASE)
 _BETWEEN = re.compile(rf"^[\s*#]*{QUOTES}\**[ \t]*$", re.IGNORECASE | re.MULTILINE)
-_NONE = re.compile(rf"\A[\s*#`\"]*(?:{ANSWER}[\s*]*)?{NOT_FOUND}\b[\s*`\".:,-]*", re.IGNORECASE)
+_NONE = re.compile(
+    # In small letters it may begin a sentence: then it has to stand alone.
+    rf"\A[\s*#`\"]*(?:{ANSWER}[\s*]*)?(?:{NOT_FOUND}\b|(?i:{NOT_FOUND})(?=[\s*`\".]*$))[\s*`\".:,-]*",
+    re.MULTILINE,
+)
 
 REPEATS = 4
 REPEATED_CHARS = 200

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -160,8 +159,6 @@ POOR = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"'
 async def test_where_there_is_no_other_user_and_no_namespace_the_log_says_what_holds(
     homes: Path,
 ) -> None:
-    if subprocess.run(["unshare", "-Ur", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this machine gives no user namespaces to try it in")
     program = f"import logging; logging.basicConfig(level=20){PROGRAM}"
     async with a_site({"/": html("x")}) as site:
         server = await asyncio.create_subprocess_exec(
@@ -169,6 +166,8 @@ async def test_where_there_is_no_other_user_and_no_namespace_the_log_says_what_h
             f"127.0.0.1:{site.port}", cwd=ROOT, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         _, log = await server.communicate()
+    if log.startswith((b"unshare: ", b"sh: ")):
+        pytest.skip("this machine gives no user namespace to try it in")
     assert server.returncode == 0, log
     assert b"The browser runs as user 0, without its own sandbox." in log
     assert left_in(homes) == []

@@ -222,6 +222,12 @@ async def test_a_model_that_begins_and_says_nothing_is_left_at_the_deadline() ->
     assert FACT in extraction.text
 
 
+async def test_a_caller_may_give_the_model_less_time() -> None:
+    async with extracting(ScriptedLlm([], silent=True)) as extractor:
+        extraction = await extractor.extract(page(), "opened", deadline_s=0.3)
+    assert FACT in extraction.text
+
+
 async def test_an_endpoint_that_is_down_is_no_failure_of_the_tool() -> None:
     [port] = free_ports(1)
     settings = ExtractSettings(llm_base_url=f"http://127.0.0.1:{port}", llm_model_name="m")

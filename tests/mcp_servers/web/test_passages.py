@@ -33,7 +33,8 @@ async def test_without_a_model_the_best_passages_are_shown_as_they_stand() -> No
     assert FACT in extraction.text
     assert (extraction.model_used, extraction.tokens_used) == ("extractive-bm25", 0)
     assert (extraction.status, extraction.truncated) == ("ok", True)
-    assert any(FACT in citation["quote"] for citation in extraction.citations)
+    assert extraction.citations
+    assert all(citation["quote"] in long_markdown() for citation in extraction.citations)
     assert tokens(extraction.text) < 800
 
 
@@ -55,6 +56,8 @@ async def test_an_empty_page_is_empty_and_a_walled_one_keeps_its_reason() -> Non
     assert (await excerpt(" \n", "x")).status == "empty"
     walled = await excerpt("", "x", status="captcha", note="A CAPTCHA stands in front.")
     assert (walled.status, walled.text) == ("captcha", "A CAPTCHA stands in front.")
+    behind = await excerpt("Log in to read x", "x", status="login_wall", note="A login is asked.")
+    assert (behind.status, behind.text) == ("login_wall", "A login is asked.")
 
 
 async def test_chinese_is_found_by_its_bigrams() -> None:
@@ -177,6 +180,12 @@ def test_not_found_is_understood(text: str) -> None:
     reply = parse(text)
     assert reply is not None
     assert (reply.found, reply.text) == (False, "")
+
+
+def test_an_answer_may_begin_with_the_words_not_found() -> None:
+    reply = parse("ANSWER:\nNot found guilty, he was set free [1].")
+    assert reply is not None
+    assert reply.found
 
 
 @given(st.text(max_size=300))

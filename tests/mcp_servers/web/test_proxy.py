@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -39,8 +39,10 @@ async def a_proxy(
         yield proxy
 
 
-async def said(proxy: PinningProxy, *parts: bytes, most: int = 1 << 20) -> bytes:
-    """Return all that the proxy answers to these bytes."""
+async def said(
+    proxy: PinningProxy, *parts: bytes, after: Callable[[], bool] | None = None
+) -> bytes:
+    """Return all that the proxy answers to these bytes, read when `after` says so."""
     port = int(proxy.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -48,9 +50,11 @@ async def said(proxy: PinningProxy, *parts: bytes, most: int = 1 << 20) -> bytes
             for part in parts:
                 writer.write(part)
                 await writer.drain()
+            if after is not None:
+                await until(after, 5.0)
             got = b""
             try:
-                while len(got) < most and (data := await reader.read(1 << 16)):
+                while data := await reader.read(1 << 16):
                     got += data
             except ConnectionError:
                 pass
@@ -216,6 +220,22 @@ async def test_bytes_beyond_the_allowance_are_cut() -> None:
             answer = await said(proxy, ask(f"GET {site.url}/", allowance))
     assert len(answer) < 101_000
     assert "more than 100000 bytes" in allowance.exceeded
+
+
+async def test_what_is_still_buffered_when_an_answer_ends_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def at_once(writer: asyncio.StreamWriter) -> None:
+        """Buffer without bound, as happens to the last bytes for a browser that reads slowly."""
+
+    monkeypatch.setattr(asyncio.StreamWriter, "drain", at_once)
+    allowance = an_allowance(max_bytes=10**8)
+    size = 20_000_000
+    async with serving(saying(http(b"x" * size))) as site, a_proxy(site) as proxy:
+        with proxy.serving(allowance):
+            request = ask(f"GET {site.url}/", allowance)
+            answer = await said(proxy, request, after=lambda: allowance.loaded >= size)
+    assert answer.count(b"x") == size
 
 
 async def test_connections_beyond_the_allowance_are_refused() -> None:
