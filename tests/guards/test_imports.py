@@ -21,6 +21,9 @@ CONCRETE = (
     "manager.stores.mongo",
     "manager.launchers.process",
     "manager.launchers.external",
+    "mcp_servers.web.caching.sqlite",
+    *(f"mcp_servers.web.searching.{name}" for name in ("brave", "jina", "metasearch")),
+    *(f"mcp_servers.web.searching.{name}" for name in ("searxng", "serper", "tavily")),
 )
 """Implementations of a protocol: only the assembly knows them."""
 
@@ -29,6 +32,7 @@ DRIVERS = {
     "pymongo": ("manager/stores/mongo.py",),
     "bson": ("manager/stores/mongo.py",),
     "opentelemetry": ("manager/tracing.py",),
+    "ddgs": ("mcp_servers/web/searching/metasearch.py",),
     "playwright": (
         "mcp_servers/web/browsing/chromium.py",
         "mcp_servers/web/browsing/rendering.py",
@@ -69,7 +73,7 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
 def test_only_the_assembly_knows_concrete_classes() -> None:
     wrong = [
         f"{source.path} imports {module}"
-        for source in sources("manager", "nodes", "wire")
+        for source in sources(*PACKAGES)
         for module in source.imports()
         if module.startswith(CONCRETE)
         and not source.path.endswith("/app.py")
