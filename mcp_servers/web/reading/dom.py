@@ -181,7 +181,8 @@ def _unwrap_noscript(root: HtmlElement) -> None:
 
 def _is_hidden(element: HtmlElement, whole: int) -> bool:
     attributes = element.attrib
-    if not attributes:
+    # The panels of tabs are one click away: they are read, as closed `details` are.
+    if not attributes or attributes.get("role") == "tabpanel":
         return False
     if "hidden" in attributes and attributes["hidden"].lower() != "until-found":
         return True

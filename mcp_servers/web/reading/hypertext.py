@@ -38,7 +38,7 @@ def read(source: str, url: str) -> Document:
         return Document("", Metadata(), None, "")
     unveil(root)
     original = deepcopy(root)
-    small = len(source) <= selection.MOST_SOURCE and source.count("<") <= selection.MOST_TAGS
+    small = source.count("<") <= selection.MOST_TAGS
     about = metadata(root, url) if small else Metadata(visible(root.findtext(".//title") or ""))
     formulas.gather(root)
     suggested = selection.suggest(root, url) if small else ""

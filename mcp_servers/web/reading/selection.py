@@ -20,8 +20,8 @@ WEIGHTS = Path(__file__).with_name("weights.json")
 MOST_BLOCKS = 12_000
 """Leaf blocks of a page beyond which its parts are judged by their tags alone."""
 
-MOST_SOURCE, MOST_TAGS = 6_000_000, 60_000
-"""Characters and tags of HTML beyond which trafilatura is not asked: it would take minutes."""
+MOST_TAGS = 60_000
+"""Tags of a page beyond which trafilatura is not asked: it would take minutes."""
 
 _WITHIN, _WHOLE = 0.8, 6
 """How much a table of so many cells inherits from the less likely of its two neighbours."""
