@@ -15,6 +15,9 @@ from mcp_servers.web.reading.dom import drop_hidden, parse, visible
 from mcp_servers.web.reading.kinds import kind_of
 from mcp_servers.web.reading.markdown import render
 
+MOST_HTML = 6_000_000
+"""Characters of HTML that are read; the rest is left out, and the page says so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -63,7 +66,8 @@ def _with_http(page: Page, verdict: statuses.Verdict) -> Page:
 
 
 def _html(job: Job, page: Page) -> Page:
-    source = decode(job.body, job.content_type)
+    whole = decode(job.body, job.content_type)
+    source = whole[:MOST_HTML]
     document = hypertext.read(source, job.url)
     page = replace(
         page,
@@ -78,7 +82,8 @@ def _html(job: Job, page: Page) -> Page:
         document.root, page.title, document.shown, document.markdown, source, job.url
     )
     markdown = document.markdown if verdict.keeps else ""
-    return replace(page, markdown=markdown, status=verdict.status, note=verdict.note)
+    cut = f"Only the first {MOST_HTML} characters of its HTML were read." if whole != source else ""
+    return replace(page, markdown=markdown, status=verdict.status, note=verdict.note or cut)
 
 
 def _pdf(job: Job, page: Page) -> Page:

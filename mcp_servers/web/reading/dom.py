@@ -181,7 +181,8 @@ def _unwrap_noscript(root: HtmlElement) -> None:
 
 def _is_hidden(element: HtmlElement, whole: int) -> bool:
     attributes = element.attrib
-    if not attributes:
+    # The panels of tabs are one click away: they are read, as closed `details` are.
+    if not attributes or attributes.get("role") == "tabpanel":
         return False
     if "hidden" in attributes and attributes["hidden"].lower() != "until-found":
         return True
@@ -193,8 +194,15 @@ def _is_hidden(element: HtmlElement, whole: int) -> bool:
         moving = _MOVING.search(style) or _MOVING.search(names) or "data-w-id" in attributes
         return not moving and len(element.text_content()) * 3 < whole
     if _HIDDEN_CLASS.search(names) and not _SHOWN_CLASS.search(names):
-        return len(element.text_content()) * 3 < whole
+        return len(element.text_content()) * 3 < whole and not _fills_cell(element)
     return False
+
+
+def _fills_cell(element: HtmlElement) -> bool:
+    """Tell whether a short text stands for a picture in a cell of a table, as "yes" for a tick."""
+    text = visible(element.text_content())
+    cell = next(element.iterancestors("td"), None)
+    return cell is not None and len(text) < 20 and visible(cell.text_content()) == text
 
 
 def _flatten(root: HtmlElement) -> None:

@@ -38,9 +38,9 @@ def read(source: str, url: str) -> Document:
         return Document("", Metadata(), None, "")
     unveil(root)
     original = deepcopy(root)
-    about = metadata(root, url)
+    small = source.count("<") <= selection.MOST_TAGS
+    about = metadata(root, url) if small else Metadata(visible(root.findtext(".//title") or ""))
     formulas.gather(root)
-    small = len(source) <= selection.MOST_SOURCE
     suggested = selection.suggest(root, url) if small else ""
     drop_hidden(root)
     code.gather(root)

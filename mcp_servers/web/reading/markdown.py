@@ -61,7 +61,7 @@ class _Writer:
         if tag in ("ul", "ol", "menu", "dir"):
             return self._list(element)
         if tag == "blockquote":
-            return _prefixed(self.blocks(element), "> ")
+            return _prefixed(self.blocks(element), "> ") if element.text_content().strip() else ""
         if tag == "hr":
             return ""
         if tag == "a" and _holds_blocks(element):
@@ -107,16 +107,16 @@ class _Writer:
         for item in box:
             text = self._block(item) if item.tag in ("ul", "ol", "dl") else self._item(item)
             if item.tag in ("ul", "ol"):
-                text = _indented(text, "  ")
+                text = _prefixed(text, "  ")
                 lines.append(text)
                 continue
             if not text:
                 continue
             mark = f"{number}. " if box.tag == "ol" else "- "
             number += 1
-            body = _indented(text, " " * len(mark))[len(mark) :]
+            body = _prefixed(text, " " * len(mark)).removeprefix(" " * len(mark))
             loose = loose or ("\n\n" in body and len(body) > 200)
-            lines.append(mark + body)
+            lines.append(mark + ("\n" if body.startswith("```") else "") + body)
         return ("\n\n" if loose else "\n").join(line for line in lines if line.strip())
 
     def _item(self, item: HtmlElement) -> str:
@@ -150,8 +150,16 @@ def _start(box: HtmlElement) -> int:
 
 
 def _prefixed(text: str, prefix: str) -> str:
-    return "\n".join((prefix + line).rstrip() for line in text.split("\n")) if text else ""
-
-
-def _indented(text: str, indent: str) -> str:
-    return "\n".join(indent + line if line else line for line in text.split("\n"))
+    """Return the lines after a prefix, but for those of code, which stays as it is."""
+    lines, fence = [], ""
+    for line in text.split("\n"):
+        opening = re.match(r"`{3,}", line)
+        if fence or opening:
+            lines.append(line)
+            if not fence and opening:
+                fence = opening[0]
+            elif line == fence:
+                fence = ""
+        else:
+            lines.append((prefix + line).rstrip())
+    return "\n".join(lines)

@@ -20,8 +20,11 @@ WEIGHTS = Path(__file__).with_name("weights.json")
 MOST_BLOCKS = 12_000
 """Leaf blocks of a page beyond which its parts are judged by their tags alone."""
 
-MOST_SOURCE = 6_000_000
-"""Characters of HTML beyond which trafilatura is not asked."""
+MOST_TAGS = 60_000
+"""Tags of a page beyond which trafilatura is not asked: it would take minutes."""
+
+_WITHIN, _WHOLE = 0.8, 6
+"""How much a table of so many cells inherits from the less likely of its two neighbours."""
 
 _AROUND = ("nav", "header", "footer", "aside", "form")
 _WORD = re.compile(r"[^\W\d_]+|\d+")
@@ -96,5 +99,9 @@ def _with_tables(
             cells.setdefault(table, []).append(i)
     for table, places in cells.items():
         if tables.is_data(table):
-            likely[places] = np.average(likely[places], weights=sizes[places] + 0.1)
+            within = min(
+                likely[max(0, places[0] - 1)], likely[min(len(blocks), places[-1] + 2) - 1]
+            )
+            mean = np.average(likely[places], weights=sizes[places] + 0.1)
+            likely[places] = max(mean, _WITHIN * within) if len(places) >= _WHOLE else mean
     return likely

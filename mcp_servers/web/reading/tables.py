@@ -8,6 +8,9 @@ from lxml.html import HtmlElement
 
 MOST_COLUMNS = 100
 MOST_CELLS = 200_000
+_LONG, _LONG_ALONE = 1500, 600
+"""Characters of a cell that lays out a page; in a table of one row, fewer tell."""
+
 _LAYOUT_ROLES = ("presentation", "none")
 
 
@@ -21,10 +24,8 @@ def is_data(table: HtmlElement) -> bool:
         return False
     if table.find(".//th") is not None or table.find("caption") is not None:
         return True
-    if len(rows) < 2:
-        return False
-    texts = [len(cell.text_content()) for row in rows for cell in cells(row)]
-    return max(texts, default=0) < 1500 and table.find(".//h1") is None
+    longest = max(len(cell.text_content()) for row in rows for cell in cells(row))
+    return longest < (_LONG if len(rows) > 1 else _LONG_ALONE) and table.find(".//h1") is None
 
 
 def own_rows(table: HtmlElement) -> list[HtmlElement]:

@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[3]
 MOST_JOBS = 500
 """Documents after which a worker is replaced, so that nothing grows for ever."""
 
+GRACE_S = 0.3
+"""Seconds that a worker has to end by itself."""
+
 
 class WorkerDied(Exception):
     """The worker ended in the middle: out of memory, out of CPU time, or crashed."""
@@ -123,6 +126,11 @@ class _Worker:
         return taken
 
     async def end(self) -> None:
+        """End the process: an idle one ends when its stdin closes, any other is killed."""
+        assert self._process.stdin is not None
+        await self._process.stdin.aclose()
+        with anyio.move_on_after(GRACE_S):
+            await self._process.wait()
         if self._process.returncode is None:
             try:
                 self._process.kill()

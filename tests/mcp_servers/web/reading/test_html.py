@@ -141,6 +141,31 @@ def test_text_that_no_reader_sees_is_not_read() -> None:
     ] == []
 
 
+def test_the_panels_of_tabs_are_read_though_only_one_shows() -> None:
+    panels = "".join(
+        f'<section role="tabpanel" {hidden}><p>On {name} the bell is rung with a rope of hemp.</p></section>'
+        for name, hidden in (("Monday", ""), ("Tuesday", "hidden"))
+    )
+    assert "On Tuesday the bell" in reading(f"<div>{panels}</div>").markdown
+
+
+def test_a_yes_for_readers_who_see_no_tick_fills_its_cell() -> None:
+    tick = '<td><i class="tick"></i><span class="sr-only">Yes</span></td>'
+    found = reading(
+        f"<table><tr><th>Ship</th><th>Sails</th></tr><tr><td>Anna</td>{tick}</tr></table>"
+    )
+    assert "| Anna | Yes |" in found.markdown
+
+
+def test_code_within_lists_and_quotes_is_not_indented() -> None:
+    found = reading(
+        "<ol><li><p>First the rope, then the bell:</p><pre>pull(rope)\n  ring(bell)</pre></li></ol>"
+        "<blockquote><p>And this is what the keeper wrote down.</p><pre>a = 1\n b = 2</pre></blockquote>"
+    )
+    assert "```\npull(rope)\n  ring(bell)\n```" in found.markdown
+    assert "> And this is what the keeper wrote down.\n>\n```\na = 1\n b = 2\n```" in found.markdown
+
+
 def test_what_react_streams_into_hidden_pieces_is_read_in_its_place() -> None:
     content = f'<template id="B:0"></template><p>{PROSE[:100]}</p>'
     piece = f'<div hidden id="S:0"><p>{PROSE} The piece that came late.</p></div>'

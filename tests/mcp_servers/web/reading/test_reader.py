@@ -108,6 +108,15 @@ async def test_a_pdf_whose_page_unpacks_to_gigabytes_ends_within_the_limits(read
     assert (await reader.read(GOOD, "text/html", URL)).status == "ok"
 
 
+@pytest.mark.slow
+async def test_a_page_of_twenty_megabytes_is_read_as_far_as_it_may_be(reader: Reader) -> None:
+    body = page(paragraphs(*[f'{PROSE[:60]} <a href="x">{PROSE[:20]}</a>.'] * 180_000)).encode()
+    assert len(body) > 19_000_000
+    found = await reader.read(body, "text/html", URL)
+    assert found.status == "ok"
+    assert "Only the first" in found.note
+
+
 async def test_a_document_beyond_the_limit_is_not_even_begun(reader: Reader) -> None:
     found = await reader.read(b"x" * (MOST_BYTES + 1), "text/plain", URL)
     assert found.status == "unsupported_type"
