@@ -8,10 +8,13 @@ from urllib.parse import urljoin
 
 from lxml.html import HtmlElement
 
-from mcp_servers.web.reading import code, formulas, selection
+from mcp_servers.web.reading import code, declared, formulas, selection
 from mcp_servers.web.reading.dom import drop_hidden, drop_tree, leaves, parse, unveil, visible
 from mcp_servers.web.reading.markdown import render
 from mcp_servers.web.reading.metadata import Metadata, metadata
+
+SPARSE = 1000
+"""Characters of visible text below which what a page declares may be its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,10 @@ def read(source: str, url: str) -> Document:
     for block in blocks:
         if block not in kept:
             drop_tree(block)
-    return Document(render(root, _base(original, url)), about, original, shown)
+    markdown = render(root, _base(original, url))
+    if len(shown) < SPARSE and len(text := declared.body(original)) > 2 * len(shown):
+        markdown = text
+    return Document(markdown, about, original, shown)
 
 
 def _base(root: HtmlElement, url: str) -> str:

@@ -171,7 +171,7 @@ def of_page(
                 return verdict
         if verdict := _login(root, headings, shown, markdown, url):
             return verdict
-        if verdict := _shell(root, shown, source):
+        if len(markdown) < 2 * SHELL and (verdict := _shell(root, shown, source)):
             return verdict
         if verdict := _cookie_wall(shown, markdown):
             return verdict

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mcp_servers.web.page import Page
@@ -101,6 +103,15 @@ def test_the_http_status_is_told(http_status: int, status: str) -> None:
     found = reading(page(f"<h1>Sorry</h1>{LONG}"), http_status=http_status)
     assert found.status == status
     assert str(http_status) in found.note
+
+
+def test_an_empty_shell_that_declares_its_text_is_read() -> None:
+    text = json.dumps({"@graph": [{"@type": "Article", "articleBody": f"{PROSE}\n{PROSE[::-1]}"}]})
+    found = reading(
+        f'<html><head><script type="application/ld+json">{text}</script></head>'
+        '<body><div id="root"></div><script src="/main.js"></script></body></html>'
+    )
+    assert (found.status, found.markdown) == ("ok", f"{PROSE}\n\n{PROSE[::-1]}")
 
 
 def test_a_captcha_behind_a_403_is_called_a_captcha() -> None:
