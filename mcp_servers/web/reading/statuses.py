@@ -15,6 +15,14 @@ WALL = 2000
 SHELL = 250
 """Characters of visible text below which a page that runs scripts is an empty shell."""
 
+SMALL = 100_000
+"""Characters of HTML beyond which a page is no mere check: those of applications are long."""
+
+_ASKS = (
+    "//input[@type='password'][not(ancestor-or-self::*[@hidden or contains(@style, 'display:none')"
+    " or contains(@style, 'display: none')])]"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -186,7 +194,7 @@ def _challenge(headings: list[str], shown: str, source: str) -> Verdict | None:
     asked = any(_HUMAN.search(text) for text in (*headings, shown))
     if asked and (_CHALLENGE.search(source) or _WIDGET.search(source) or len(shown) < 500):
         return Verdict("captcha", "The site asks to prove that a human is reading.", keeps=False)
-    if _CHALLENGE.search(source) and len(shown) < 300:
+    if _CHALLENGE.search(source) and len(shown) < 300 and len(source) < SMALL:
         return Verdict(
             "captcha", "The site checks the browser before it shows the page.", keeps=False
         )
@@ -218,7 +226,7 @@ def _missing(headings: list[str], shown: str, source: str) -> Verdict | None:
 def _login(
     root: HtmlElement, headings: list[str], shown: str, markdown: str, url: str
 ) -> Verdict | None:
-    asks = bool(root.xpath("//input[@type='password']"))
+    asks = bool(root.xpath(_ASKS))
     named = any(_LOGIN.search(heading) for heading in headings)
     if len(markdown) < 800 and (
         (asks and (named or len(shown) < 400)) or (_LOGIN_PATH.search(url) and (asks or named))

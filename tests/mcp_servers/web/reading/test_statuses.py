@@ -114,6 +114,11 @@ def test_an_empty_shell_that_declares_its_text_is_read() -> None:
     assert (found.status, found.markdown) == ("ok", f"{PROSE}\n\n{PROSE[::-1]}")
 
 
+def test_a_login_form_that_is_hidden_asks_for_nothing() -> None:
+    found = reading('<body><form style="display:none"><input type="password"></form><p></p></body>')
+    assert found.status == "empty"
+
+
 def test_a_captcha_behind_a_403_is_called_a_captcha() -> None:
     assert reading(WALLS["captcha"][0], http_status=403).status == "captcha"
 
