@@ -37,6 +37,9 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _MOUNT_SETATTR = 442
 _AT_RECURSIVE = 0x8000
 
+_COLLAPSE = 25
+_LARGE_PAGE = 2 << 20
+
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP_RUNNING = 0x41
 
@@ -203,6 +206,23 @@ def apply_filter(program: bytes) -> None:
     code = ctypes.create_string_buffer(program)
     head = _FilterProgram(len(program) // 8, ctypes.cast(code, ctypes.c_void_p))
     check(libc().prctl(_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(head), 0, 0), "seccomp")
+
+
+def gather_memory() -> None:
+    """Move this process's own memory into large pages, whose tables a fork copies in less time.
+
+    What is not of whole large pages stays as it is; so does all of it before Linux 6.1.
+    """
+    library = libc()
+    with open("/proc/self/maps", encoding="ascii", errors="replace") as file:
+        lines = [line.split() for line in file]
+    for span, access, *_, name in (line if len(line) > 5 else [*line, ""] for line in lines):
+        if access != "rw-p" or name not in ("", "[heap]"):
+            continue
+        begin, end = (int(address, 16) for address in span.split("-"))
+        begin, end = -(-begin // _LARGE_PAGE) * _LARGE_PAGE, end // _LARGE_PAGE * _LARGE_PAGE
+        if begin < end:
+            library.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _COLLAPSE)
 
 
 def raise_loopback() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 # -I leaves the project off the path, where foreign code shall not find it either.
 sys.path.insert(0, str(Path(__file__).parents[3]))
-from mcp_servers.sandbox.confined import first, frames, root
+from mcp_servers.sandbox.confined import first, frames, linux, root
 from mcp_servers.sandbox.confined.fallback import Fallback
 from mcp_servers.sandbox.confined.frames import Message
 from mcp_servers.sandbox.confined.namespaces import Namespaces
@@ -37,6 +37,9 @@ LEVELS: dict[str, Callable[[Sequence[str], str], Steps]] = {
 }
 
 
+FORKS_UNTIL_GATHERED = 500
+
+
 class Zygote:
     """Forks sandboxes until the server is gone.
 
@@ -50,6 +53,7 @@ class Zygote:
         self._steps = steps
         self._worker = Worker()
         self._names: dict[int, str] = {}
+        self._forks = 0
 
     def serve(self) -> None:
         """Answer until the server closes its end."""
@@ -101,6 +105,10 @@ class Zygote:
             os.close(descriptor)
             first.run(sandbox, self._steps, site, self._worker)
         self._names[pid] = name
+        self._forks += 1
+        if self._forks % FORKS_UNTIL_GATHERED == 0:
+            # Each fork breaks up the pages that are written to afterwards.
+            linux.gather_memory()
 
     def _load(self, modules: Sequence[str]) -> list[str]:
         """Import modules, so that they are there in every sandbox; return those that failed."""
@@ -114,6 +122,7 @@ class Zygote:
         # What is here now is never looked at again, so that forks share its memory.
         gc.collect()
         gc.freeze()
+        linux.gather_memory()
         return failed
 
     def _reap(self) -> None:
