@@ -89,6 +89,7 @@ def test_images_carry_the_version_of_the_code() -> None:
 
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
     assert f"ARG VERSION={__version__}\n" in dockerfile
+    assert set(re.findall(r"\{IMAGE_TAG:-(.*?)\}", COMPOSE)) == {__version__}
 
 
 def test_no_rule_of_seccomp_names_an_argument_twice() -> None:
