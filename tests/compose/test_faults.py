@@ -23,7 +23,7 @@ def registered(deployment: Deployment) -> str:
     entry = {"command": "python", "args": ["mcp_servers/echo.py"]}
     answer = deployment.client.put(
         "/v1/servers/kept",
-        json={"name": "kept", "profile": "explore", "entry": entry},
+        json={"profile": "explore", "entry": entry},
         headers=deployment.admin(),
     )
     assert answer.status_code in (200, 201), answer.text

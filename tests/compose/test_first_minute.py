@@ -53,7 +53,7 @@ def test_an_agent_without_a_key_does_not_administer_but_the_key_does(
 ) -> None:
     assert deployment.client.get("/v1/nodes").status_code == 403
     answer = deployment.client.get("/v1/nodes", headers=deployment.admin())
-    assert len(answer.json()["nodes"]) == 2
+    assert [it["state"] for it in answer.json()["nodes"]].count("ready") == 2
 
 
 def test_the_manager_is_published_on_loopback_only(deployment: Deployment) -> None:

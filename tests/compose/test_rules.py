@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
 from tests.compose.deployment import EXPLORE, FULL, MANAGER, MONGODB, NODES, SERVICES, Deployment
 
-INTERNET = "192.0.2.1"
-"""An address that nobody has: with a way out a connection to it hangs, without one it fails."""
-
+NETWORKS = {
+    MANAGER: {"front", "mesh", "database"},
+    MONGODB: {"database"},
+    FULL: {"mesh", "internet"},
+    EXPLORE: {"mesh", "internet"},
+}
+INTERNAL = {"mesh": "true", "database": "true", "front": "false", "internet": "false"}
 FOLDERS = ("shared", "manager", "database")
 CONSUMERS = {MANAGER: {"shared", "manager"}, MONGODB: {"database"}, FULL: {"shared"}}
 CONSUMERS[EXPLORE] = CONSUMERS[FULL]
@@ -22,10 +27,9 @@ def only(deployment: Deployment, service: str) -> str:
 
 
 def connects(deployment: Deployment, service: str, host: str, port: int) -> bool:
-    """Whether a connection from inside a container comes about, or at least has a way out."""
+    """Whether a connection from inside a container comes about."""
     line = f"timeout 2 bash -c 'exec 3<>/dev/tcp/{host}/{port}'; echo status $?"
-    said = deployment.inside(only(deployment, service), line)
-    return "status 0" in said or "status 124" in said
+    return "status 0" in deployment.inside(only(deployment, service), line)
 
 
 def address(deployment: Deployment, service: str, network: str) -> str:
@@ -33,18 +37,34 @@ def address(deployment: Deployment, service: str, network: str) -> str:
     return deployment.inspect(only(deployment, service), form)
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_container_is_on_its_networks_only(deployment: Deployment, service: str) -> None:
+    form = "{{range $name, $it := .NetworkSettings.Networks}}{{$name}} {{end}}"
+    found = deployment.inspect(only(deployment, service), form).split()
+    assert {name.removeprefix(f"{deployment.project}_") for name in found} == NETWORKS[service]
+
+
+@pytest.mark.parametrize("network", INTERNAL)
+def test_a_network_has_a_way_out_only_if_it_must(deployment: Deployment, network: str) -> None:
+    command = ("docker", "network", "inspect", "--format", "{{.Internal}}")
+    internal = deployment.run(*command, f"{deployment.project}_{network}").strip()
+    assert internal == INTERNAL[network]
+
+
 @pytest.mark.parametrize("node", NODES)
-def test_a_node_reaches_manager_and_internet_but_not_the_database(
+def test_a_node_reaches_the_manager_and_the_world_but_not_the_database(
     deployment: Deployment, node: str
 ) -> None:
     assert connects(deployment, node, MANAGER, 8080)
-    assert connects(deployment, node, INTERNET, 80)
+    form = f'{{{{(index .NetworkSettings.Networks "{deployment.project}_internet").Gateway}}}}'
+    gateway = deployment.inspect(only(deployment, node), form)
+    with socket.create_server(("0.0.0.0", 0)) as world:
+        assert connects(deployment, node, gateway, world.getsockname()[1])
     assert not connects(deployment, node, MONGODB, 27017)
     assert not connects(deployment, node, address(deployment, MONGODB, "database"), 27017)
 
 
-def test_the_database_reaches_neither_nodes_nor_internet(deployment: Deployment) -> None:
-    assert not connects(deployment, MONGODB, INTERNET, 80)
+def test_the_database_reaches_no_node(deployment: Deployment) -> None:
     for node, port in ((FULL, 8004), (EXPLORE, 8014)):
         assert not connects(deployment, MONGODB, node, port)
         assert not connects(deployment, MONGODB, address(deployment, node, "mesh"), port)
