@@ -55,7 +55,7 @@ images-offline: ## Build every image without an image registry (docs/offline.md)
 	@echo "MONGO_IMAGE=$(OFFLINE_MONGO)"
 
 test-compose: $(VENV)/ready-dev ## The containers on a real engine
-	@$(PY) -m pytest -m compose tests/compose $(ARGS)
+	@$(PY) -m pytest -m compose tests/compose -o faulthandler_timeout=600 $(ARGS)
 
 # A stamp is written last, so that an installation cut short is done again.
 $(VENV)/ready-run: requirements.lock $(VENV)/ready
