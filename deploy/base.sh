@@ -27,7 +27,7 @@ for file in /etc/apt/sources.list /etc/apt/sources.list.d/{debian,ubuntu}.source
 done
 # Another suite than this machine's: from the same mirror.
 if ! grep -qsw "$suite" "${sources[@]}"; then
-    mirror=$(grep -hoEm1 'https?://[^ ]+' "${sources[@]}" | grep -v snapshot | head -n 1)
+    mirror=$(grep -hE '^(URIs:|deb )' "${sources[@]}" | grep -oEm1 'https?://[^ ]+')
     sources=("deb $mirror $suite main")
 fi
 
