@@ -112,10 +112,13 @@ class _Filler:
         """Return `value`, which stands under `key`, with every reference expanded."""
         return REFERENCE.sub(lambda match: self._resolve(key, match), value)
 
-    def passed(self, variable: str) -> str | None:
-        """Return the value of a variable that `env_pass` names, if it is set."""
-        self._check(f"agentdock.env_pass: {variable}", variable)
-        return self._environ.get(variable)
+    def passed(self, named: str) -> dict[str, str]:
+        """Return the variables that a word of `env_pass` names, those that are set."""
+        self._check(f"agentdock.env_pass: {named}", named)
+        if not named.endswith("*"):
+            return {named: self._environ[named]} if named in self._environ else {}
+        start = named.removesuffix("*")
+        return {name: value for name, value in self._environ.items() if name.startswith(start)}
 
     def note(self, name: str, value: str) -> None:
         """Keep a value as a secret if the name of its variable says that it is one."""
@@ -138,10 +141,8 @@ class _Filler:
 
 def _expand_program(name: str, form: ProgramForm, text: _Filler) -> Entry:
     env = {variable: text(f"env.{variable}", value) for variable, value in form.env.items()}
-    for variable in form.agentdock.env_pass:
-        value = text.passed(variable)
-        if value is not None:
-            env[variable] = value
+    for named in form.agentdock.env_pass:
+        env |= text.passed(named)
     for variable, value in env.items():
         text.note(variable, value)
     return Entry(

@@ -139,9 +139,11 @@ def check_form(name: str, raw: object) -> ProgramForm | RemoteForm:
 
 
 def _check_program(form: ProgramForm) -> None:
-    for key, names in (("env", form.env), ("agentdock.env_pass", form.agentdock.env_pass)):
-        for variable in names:
-            _check_variable(variable, key)
+    for variable in form.env:
+        _check_variable(variable, "env")
+    for named in form.agentdock.env_pass:
+        # `FETCH_*` names all that begin so; a bare `*` would hand on every key there is.
+        _check_variable(re.sub(r"(?<=[A-Za-z0-9]{2}_)\*$", "", named), "agentdock.env_pass")
     for index, value in enumerate(form.args):
         _check_references(f"args.{index}", value)
     for variable, value in form.env.items():

@@ -1,10 +1,23 @@
 """`python -m mcp_servers.sandbox`: the server on stdin and stdout, until stdin ends."""
 
-from mcp_servers.sandbox import processes, workspace
-from mcp_servers.sandbox.runner import Runner
+import sys
+
+import anyio
+
+from mcp_servers.sandbox.app import running
+from mcp_servers.sandbox.levels.base import LevelFault
 from mcp_servers.sandbox.server import create_server
+from mcp_servers.sandbox.settings import SandboxSettings
+
+
+async def serve() -> None:
+    """Serve until stdin ends."""
+    async with running(SandboxSettings()) as tools:
+        await create_server(tools).run_stdio_async()
+
 
 if __name__ == "__main__":
-    processes.adopt_orphans()
-    workspace.delete_stale()
-    create_server(Runner()).run()
+    try:
+        anyio.run(serve)
+    except* LevelFault as faults:
+        sys.exit(f"The sandbox does not start: {faults.exceptions[0]}")

@@ -32,14 +32,20 @@ DRIVERS = {
 }
 """Packages that only a setting selects, and the only files that import them."""
 
-ALONE = ("nodes/guardian.py", "mcp_servers/sandbox/cell.py", "mcp_servers/sandbox/keeper.py")
-"""Programs that start without our packages' dependencies."""
+ALONE = (
+    "nodes/guardian.py",
+    "mcp_servers/sandbox/confined/first.py",
+    "mcp_servers/sandbox/confined/worker.py",
+    "mcp_servers/sandbox/confined/cell.py",
+)
+"""What runs without our packages' dependencies."""
 
 MAY_END_PROCESSES = (
     "nodes/ending.py",
     "nodes/guardian.py",
     "manager/launchers/*.py",
-    "mcp_servers/sandbox/*.py",
+    "mcp_servers/sandbox/confined/*.py",
+    "mcp_servers/sandbox/levels/*.py",
 )
 
 

@@ -106,6 +106,9 @@ def test_values_of_the_environment_are_not_in_an_entrys_text() -> None:
         ({"command": "x", "env": {"PORT": 80}}, "`env.PORT`"),
         ({"command": "x", "env": {"A": "${NONE}"}}, "needs NONE, which is not set"),
         ({"command": "x", "args": ["${AGENTDOCK_SECRET}"]}, "never given to a tool server"),
+        ({"command": "x", "agentdock": {"env_pass": ["AGENTDOCK_*"]}}, "never given"),
+        ({"command": "x", "agentdock": {"env_pass": ["*"]}}, "name"),
+        ({"command": "x", "agentdock": {"env_pass": ["S*"]}}, "name"),
         ({"command": "x", "agentdock": {"env_pass": ["AGENTDOCK_SECRET"]}}, "never given"),
         ({"command": "x", "env": {"AGENTDOCK_INSTANCE": "y"}}, "never given"),
         ({"command": "x", "env": {"A B": "y"}}, "not the name of a variable"),
@@ -169,3 +172,10 @@ def test_a_relative_command_starts_at_the_project() -> None:
 @pytest.mark.parametrize("kind", [{}, [], 5, None])
 def test_a_type_that_is_no_word_is_the_fault_of_its_entry(kind: object) -> None:
     assert "type" in fault_of({"command": "x", "type": kind})
+
+
+def test_a_word_of_env_pass_with_a_star_names_all_variables_that_begin_so() -> None:
+    environ = {"FETCH_PROXY": "p", "FETCH_ROBOTS": "true", "OTHER": "x"}
+    raw = {"command": "x", "agentdock": {"env_pass": ["FETCH_*"]}}
+    entry = parse_entry("s", raw, environ)
+    assert dict(entry.env) == {"FETCH_PROXY": "p", "FETCH_ROBOTS": "true"}

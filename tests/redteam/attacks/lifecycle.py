@@ -83,7 +83,7 @@ async def expiry(scene: Scene) -> str | None:
     evidence = await lives_on(scene, 8)
     later = await scene.agent.python(sandbox, "print(6 * 7)")
     await scene.agent.close(sandbox)
-    return evidence or ("it still answers" if "42" in later.raw else None)
+    return evidence or ("it still answers" if "42" in later.stdout else None)
 
 
 @steps("use-after-the-close", Promise.OWNERS, breaks_plain=True)

@@ -1,0 +1,188 @@
+"""Runs one block of foreign code as `__main__` and says what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import io
+import linecache
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+import types
+from typing import Any
+
+from mcp_servers.sandbox.confined.block import SHELL, compiled
+from mcp_servers.sandbox.confined.figures import Figures
+from mcp_servers.sandbox.confined.frames import Message
+
+MAX_TEXT = 1 << 20
+"""Characters of a value's repr, or of an error's text, that are reported."""
+MAX_HTML = 1 << 20
+
+
+def open_streams() -> None:
+    """Make stdout and stderr anew: by lines, so that what was printed has left before a kill."""
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        raw = io.FileIO(descriptor, "w", closefd=False)
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(raw), "utf-8", errors="backslashreplace", line_buffering=True
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False), "utf-8")
+
+
+class Cell:
+    """One run of one block.
+
+    Args:
+        main: The module whose variables it uses and leaves behind.
+        figures: Where its pictures go.
+    """
+
+    def __init__(self, main: types.ModuleType, figures: Figures) -> None:
+        self._main = main
+        self._figures = figures
+        self._results: list[str] = []
+        self._html: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, code: str, filename: str, *, last: bool) -> Message:
+        """Run a block and return the report; whatever the code raises is in it."""
+        self._main.__dict__.update({"__file__": filename, SHELL: _shell, "display": self.show})
+        # Tracebacks and inspect find the source here: it is in no file.
+        linecache.cache[filename] = (len(code), None, code.splitlines(keepends=True), filename)
+        error, status = None, 0
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._execute(code, filename)
+            if last:
+                _join_threads()
+            pictures, dropped = self._figures.take()
+        except SystemExit as request:
+            pictures, dropped = [], 0
+            if request.code is not None and request.code != 0:
+                error = describe(request, filename)
+                status = request.code & 0xFF if isinstance(request.code, int) else 1
+        except BaseException as fault:
+            pictures, dropped = [], 0
+            error, status = describe(fault, filename), 1
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _flush()
+        return {
+            "results": self._results,
+            "html": self._html,
+            "images": pictures,
+            "dropped": dropped,
+            "error": error,
+            "exit_code": status,
+        }
+
+    def _execute(self, code: str, filename: str) -> None:
+        block = compiled(code, filename)
+        self._evaluate(block.body)
+        if block.value is not None:
+            value = self._evaluate(block.value)
+            if value is not None:
+                self._main.__dict__["_"] = value
+                self.show(value)
+
+    def _evaluate(self, code: types.CodeType) -> Any:
+        value = eval(code, self._main.__dict__)
+        if code.co_flags & inspect.CO_COROUTINE:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+            return self._loop.run_until_complete(value)
+        return value
+
+    def show(self, *values: Any, **_: Any) -> None:
+        """Add values to the results: what `display` does, and the end of a block."""
+        for value in values:
+            image = _rich(value, "_repr_png_")
+            if isinstance(image, bytes):
+                self._figures.add(image)
+            html = _rich(value, "_repr_html_")
+            if isinstance(html, str):
+                self._html.append(html[:MAX_HTML])
+            self._results.append(repr(value)[:MAX_TEXT])
+
+
+def run(
+    code: str, filename: str, main: types.ModuleType, figures: Figures, *, last: bool
+) -> Message:
+    """Run a block in `main` and return its report.
+
+    The report holds `results` (texts), `html`, `images` (PNGs as base64), `dropped` (how many
+    images there were too many), `error` (`name`, `value`, `traceback`, or None) and `exit_code`.
+
+    Args:
+        code: The block.
+        filename: What tracebacks call it.
+        main: The module whose variables it uses and leaves behind.
+        figures: Where its pictures go.
+        last: No block comes after it, so its threads are waited for, as at the end of a program.
+    """
+    return Cell(main, figures).run(code, filename, last=last)
+
+
+def describe(error: BaseException, filename: str) -> dict[str, str]:
+    """Return the error with its traceback, beginning at the block's first frame."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename != filename:
+        frame = frame.tb_next
+    try:
+        lines = traceback.format_exception(type(error), error, frame)
+        text = str(error)
+    except Exception as fault:  # a __str__ of foreign code may raise
+        lines, text = [], f"(its text could not be had: {type(fault).__name__})"
+    return {
+        "name": type(error).__name__,
+        "value": text[:MAX_TEXT],
+        "traceback": "".join(lines)[-MAX_TEXT:],
+    }
+
+
+def _rich(value: Any, method: str) -> Any:
+    """Return what a value shows of itself beside its repr, if it does."""
+    if isinstance(value, type) or not hasattr(type(value), method):
+        return None
+    try:
+        return getattr(value, method)()
+    except Exception:  # it has a repr all the same
+        return None
+
+
+def _shell(line: str) -> None:
+    """Run a line of a block in the shell, and show what it prints."""
+    _flush()
+    subprocess.run(["/bin/bash", "-c", line], check=False, stdin=subprocess.DEVNULL)
+
+
+def _join_threads() -> None:
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue
+    # What ran may have put anything in their site.
+    for stream in (sys.__stdout__, sys.__stderr__):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue
+
+
+def file_name(number: int) -> str:
+    """Return what tracebacks call the block of that number, from 1."""
+    return "<code_block>" if number == 1 else f"<code_block {number}>"

@@ -1,0 +1,119 @@
+"""What a sandbox is made of, as the server tells the zygote. Sizes in bytes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HOME = "/home/user"
+USER = 1000
+"""The user, and the group, that code is inside; outside it is another."""
+
+
+FIRST_USER = 704_643_072
+"""As root, each sandbox is a user of its own outside, from here on: no system gives these out."""
+USERS = 1 << 16
+_SET_USERS = 1 << 6 | 1 << 7
+"""CAP_SETGID and CAP_SETUID."""
+
+
+def users_here() -> int | None:
+    """Return the first of the users that sandboxes can have; None if they have to share ours."""
+    if os.geteuid() != 0 or not _may_change_users():
+        return None
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        ranges = [tuple(map(int, line.split())) for line in file]
+    fits = any(
+        first <= FIRST_USER and first + count >= FIRST_USER + USERS for first, _, count in ranges
+    )
+    return FIRST_USER if fits else None
+
+
+def _may_change_users() -> bool:
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        [line] = [line for line in file if line.startswith("CapEff:")]
+    return int(line.split()[1], 16) & _SET_USERS == _SET_USERS
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a sandbox may use. `memory`, `disk` and `files` count for all its processes together."""
+
+    addresses: int = 2 << 30
+    processes: int = 128
+    descriptors: int = 256
+    file_size: int = 256 << 20
+    memory: int = 1 << 30
+    disk: int = 1 << 30
+    files: int = 20_000
+
+    def apply(self, *, alone: bool = True) -> None:
+        """Limit this process and what it starts, for good.
+
+        Args:
+            alone: The user, or its namespace, is the sandbox's own. Otherwise processes are not
+                limited: the kernel counts all that the user has.
+        """
+        wanted = {
+            resource.RLIMIT_AS: self.addresses,
+            resource.RLIMIT_NOFILE: self.descriptors,
+            resource.RLIMIT_FSIZE: self.file_size,
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_NICE: 0,
+            resource.RLIMIT_RTPRIO: 0,
+            resource.RLIMIT_MEMLOCK: 1 << 20,
+        }
+        if alone:
+            wanted[resource.RLIMIT_NPROC] = self.processes
+        for limit, most in wanted.items():
+            hard = resource.getrlimit(limit)[1]
+            least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(limit, (least, least))
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where one sandbox is.
+
+    Args:
+        workspace: Its folder, with `home` and `tmp` in it.
+        user: The user and group that it is outside.
+        limits: What it may use.
+    """
+
+    workspace: str
+    user: int
+    limits: Limits
+
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> Site:
+        """Return the site that a message describes."""
+        return cls(message["workspace"], message["user"], Limits(**message["limits"]))
+
+
+def trees() -> list[str]:
+    """Return the folders of this interpreter, and of what is installed in it, outside /usr."""
+    prefixes = {Path(sys.prefix), Path(sys.base_prefix)}
+    found = prefixes | {prefix.resolve() for prefix in prefixes}
+    outer = {path for path in found if not any(other in path.parents for other in found)}
+    return sorted(str(path) for path in outer if not path.is_relative_to("/usr"))
+
+
+def environment(home: str, temporary: str) -> dict[str, str]:
+    """Return everything that foreign code finds in its environment."""
+    return {
+        "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
+        "HOME": home,
+        "TMPDIR": temporary,
+        "USER": "user",
+        "LANG": "C.UTF-8",
+        "MPLBACKEND": "Agg",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }

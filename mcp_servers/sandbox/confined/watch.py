@@ -1,0 +1,194 @@
+"""Watches what a sandbox uses where the kernel sets no limit: memory, disk, and the processors."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from mcp_servers.sandbox.confined import proc
+from mcp_servers.sandbox.confined.site import Limits
+
+_QUICK_S = 0.1
+_SLOW_S = 0.5
+_IDLE_S = 5.0
+_LOOKS_UNTIL_IDLE = 10
+_CROWD = max(4, os.cpu_count() or 1)
+"""Processes that want to run at the same time, beyond which a sandbox is put behind others."""
+_FORKS_A_SECOND = 1000
+"""New processes, beyond which it is put behind others, too."""
+_LOOKS_UNTIL_LAST = 10
+"""Looks at a crowd after which it runs only while nobody else wants to."""
+_DISK_S = 0.3
+_SHARE = 10
+"""A look at the disk takes at most one in so many seconds."""
+_SLACK = 1 << 20
+_LOWEST_NICE = 19
+
+Verdict = tuple[str, int]
+"""What was used too much of, and the process to end; 0 for all of them."""
+
+
+class Watch:
+    """Looks at everything below this process.
+
+    Args:
+        limits: What there is to use.
+        folders: Where its files are.
+        quick: Whether looks are cheap, as they are where only the sandbox can be seen.
+    """
+
+    def __init__(self, limits: Limits, folders: Sequence[str], *, quick: bool) -> None:
+        self._limits = limits
+        self._folders = folders
+        self._every_s = _QUICK_S if quick else _SLOW_S
+        self._calm = 0
+        self._next = 0.0
+        self._next_disk = 0.0
+        self._spent = 0
+        self._last_pid = 0
+        self._crowded = 0
+        self._last = time.monotonic()
+        self._free_disk = (limits.disk, limits.files)
+        self._full = False
+
+    def begin(self) -> None:
+        """Look often from now on, for a job is about to start."""
+        self.attend()
+        if self._full:
+            # It may still delete, so what there is already is not held against the next job.
+            used, count = self._disk({})
+            self._free_disk = (
+                max(self._limits.disk, used + _SLACK),
+                max(self._limits.files, count + 1),
+            )
+            self._full = False
+
+    def attend(self) -> None:
+        """Look often from now on, for a job is busy."""
+        self._calm = 0
+        self._next = 0.0
+        self._next_disk = 0.0
+
+    def wait_s(self, running: bool) -> float | None:
+        """Return how long to wait until the next look, in seconds; None for ever."""
+        if not running:
+            return None
+        return max(0.0, self._next - time.monotonic())
+
+    def look(self) -> Verdict | None:
+        """Look, if it is time to, and say what has to end, if anything has to."""
+        now = time.monotonic()
+        if now < self._next:
+            return None
+        found = proc.below(os.getpid())
+        self._rest(found)
+        self._next = now + (_IDLE_S if self._calm > _LOOKS_UNTIL_IDLE else self._every_s)
+        self._put_behind(found, now - self._last)
+        self._last = now
+        over = self._memory(found)
+        if over:
+            # It may take another one, and soon.
+            self._next = now + self._every_s
+            return "memory", over
+        if now >= self._next_disk:
+            used = self._disk(found)
+            self._next_disk = now + max(_DISK_S, _SHARE * (time.monotonic() - now))
+            if any(have > most for have, most in zip(used, self._free_disk, strict=True)):
+                self._full = True
+                return "disk", 0
+        return None
+
+    def _rest(self, found: dict[int, proc.Process]) -> None:
+        """Count the looks in a row in which nothing ran."""
+        spent = sum(process.spent for process in found.values())
+        still = spent == self._spent and all(p.state in "SZ" for p in found.values())
+        self._calm = self._calm + 1 if still else 0
+        self._spent = spent
+
+    def _put_behind(self, found: dict[int, proc.Process], seconds: float) -> None:
+        """Have a crowd give way to others; no process can undo this from inside."""
+        last = proc.last_pid()
+        forks, self._last_pid = last - self._last_pid, last
+        running = sum(process.state in "RD" for process in found.values())
+        if running <= _CROWD and forks <= _FORKS_A_SECOND * max(seconds, _QUICK_S):
+            self._crowded = 0
+            return
+        self._crowded += 1
+        for pid in found:
+            _lower(pid, last=self._crowded > _LOOKS_UNTIL_LAST)
+
+    def _memory(self, found: dict[int, proc.Process]) -> int:
+        """Return the largest process if all of them have too much; else 0."""
+        shared = proc.memory(os.getpid(), exact=False)
+        most = self._limits.memory
+        hidden = _hidden(found)
+        rough = sum(max(0, proc.memory(pid, exact=False) - shared) for pid in found)
+        if rough + sum(hidden.values()) <= most:
+            return 0
+        exact = {pid: proc.memory(pid, exact=True) + hidden[pid] for pid in found}
+        if sum(exact.values()) <= most:
+            return 0
+        return max(exact, key=lambda pid: exact[pid])
+
+    def _disk(self, found: dict[int, proc.Process]) -> tuple[int, int]:
+        """Return bytes and number of files."""
+        used, count = _usage(self._folders)
+        seen = set()
+        device = os.stat(self._folders[0]).st_dev
+        for pid in found:
+            for file in proc.files_without_names(pid):
+                if file.st_dev == device and file.st_ino not in seen:
+                    seen.add(file.st_ino)
+                    used += file.st_blocks * 512
+        return used, count
+
+
+def _hidden(found: dict[int, proc.Process]) -> dict[int, int]:
+    """Return the memory that each process holds in files without names; each counts once."""
+    disk = {os.stat(folder).st_dev for folder in ("/", os.getcwd())}
+    seen: set[tuple[int, int]] = set()
+    held = {}
+    for pid in found:
+        held[pid] = 0
+        for file in proc.files_without_names(pid):
+            name = (file.st_dev, file.st_ino)
+            if file.st_dev not in disk and name not in seen:
+                seen.add(name)
+                held[pid] += file.st_blocks * 512
+    return held
+
+
+def _usage(folders: Sequence[str]) -> tuple[int, int]:
+    """Return bytes and number of what lies in some folders, however deep and however changing."""
+    used = count = 0
+    waiting = list(folders)
+    device = os.stat(folders[0]).st_dev
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    found = entry.stat(follow_symlinks=False)
+                    if found.st_dev != device:
+                        continue
+                    count += 1
+                    used += found.st_blocks * 512 // max(1, found.st_nlink)
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except OSError:
+            continue
+    return used, count
+
+
+def _lower(pid: int, *, last: bool) -> None:
+    """Give a process, and its session, the lowest priority, or the last place of all."""
+    try:
+        for thread in map(int, os.listdir(f"/proc/{pid}/task")):
+            if last:
+                os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+            else:
+                os.setpriority(os.PRIO_PROCESS, thread, _LOWEST_NICE)
+        with open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as file:
+            file.write(str(_LOWEST_NICE))
+    except OSError:
+        return  # it is gone, or the kernel takes no more such orders now: the next look tries again

@@ -1,0 +1,80 @@
+"""The process that runs a sandbox's Python, block after block, and keeps its variables."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import types
+from collections.abc import Sequence
+
+from mcp_servers.sandbox.confined import cell, frames, linux
+from mcp_servers.sandbox.confined.figures import Figures
+from mcp_servers.sandbox.confined.frames import Message
+
+
+class Worker:
+    """Runs Python. It is made in the zygote, and serves in a fork of it in each sandbox."""
+
+    def __init__(self) -> None:
+        self._figures = Figures()
+
+    def prepare(self) -> None:
+        """Make ready, in the zygote, what every sandbox needs."""
+        self._figures.prepare()
+
+    def serve(self, connection: socket.socket) -> None:
+        """Run what the server sends until it closes its end. The process is the code's now.
+
+        Raises:
+            EOFError: the server closed its end.
+        """
+        # It is a plain process again, whose own files below /proc are its own.
+        linux.set_dumpable(True)
+        _keep_only(connection.fileno())
+        gc.unfreeze()
+        gc.enable()
+        main = types.ModuleType("__main__")
+        sys.modules["__main__"] = main
+        sys.argv = [""]
+        sys.path.insert(0, os.getcwd())
+        cell.open_streams()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for error in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(error, signal.SIG_IGN)  # as in any Python: they raise OSError
+        number = 0
+        while True:
+            message, descriptors = frames.receive(connection)
+            number += 1
+            last = bool(message.get("last"))
+            report = self._run(str(message["code"]), number, main, descriptors, last=last)
+            frames.send(connection, report)
+
+    def _run(
+        self,
+        code: str,
+        number: int,
+        main: types.ModuleType,
+        descriptors: Sequence[int],
+        *,
+        last: bool,
+    ) -> Message:
+        for target, descriptor in zip((1, 2), descriptors, strict=True):
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+        try:
+            name = cell.file_name(number)
+            return cell.run(code, name, main, self._figures, last=last)
+        finally:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            os.close(null)
+
+
+def _keep_only(descriptor: int) -> None:
+    """Close whatever came along with the fork but the standard streams and one more."""
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, 1 << 16)

@@ -1,0 +1,105 @@
+"""The server's end of a socket on which the confined side sends messages (confined/frames.py).
+
+What comes may be forged by foreign code: it is bounded, and its form is checked by whoever uses it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+import anyio
+
+from mcp_servers.sandbox.confined.frames import HEAD, BadFrame, Message, length_of, pack, parse
+
+PIECE = 1 << 18
+
+
+class Gone(Exception):
+    """The other side closed its end, or sent what is no message."""
+
+
+class Conversation:
+    """Sends and receives messages. One task may send and another receive, at the same time.
+
+    Args:
+        connection: The socket; `close` closes it.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._connection = connection
+        self._sending = anyio.Lock()
+        self._buffer = bytearray()
+
+    async def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Send a message, with copies of some descriptors.
+
+        Raises:
+            Gone: nobody listens any more.
+        """
+        rest = memoryview(pack(message))
+        async with self._sending:
+            try:
+                while rest:
+                    try:
+                        if descriptors:
+                            sent = socket.send_fds(self._connection, [rest], list(descriptors))
+                        else:
+                            sent = self._connection.send(rest)
+                    except BlockingIOError:
+                        await anyio.wait_writable(self._connection)
+                        continue
+                    descriptors = ()
+                    rest = rest[sent:]
+            except (OSError, ValueError, anyio.ClosedResourceError):
+                raise Gone from None
+
+    async def receive(self) -> Message:
+        """Wait for a message. Cancelled, it loses nothing of one that is half here.
+
+        Raises:
+            Gone: none will come.
+        """
+        try:
+            while (message := self._next()) is None:
+                try:
+                    piece = self._connection.recv(PIECE)
+                except BlockingIOError:
+                    await anyio.wait_readable(self._connection)
+                    continue
+                if not piece:
+                    raise Gone
+                self._buffer += piece
+        except (OSError, ValueError, BadFrame, anyio.ClosedResourceError):
+            raise Gone from None
+        return message
+
+    def _next(self) -> Message | None:
+        """Take a message from what has come, if a whole one has."""
+        if len(self._buffer) < HEAD.size:
+            return None
+        end = HEAD.size + length_of(self._buffer[: HEAD.size])
+        if len(self._buffer) < end:
+            return None
+        body = self._buffer[HEAD.size : end]
+        del self._buffer[:end]
+        return parse(body)
+
+    def is_idle(self) -> bool:
+        """Whether the other side is there and has said nothing that was not received."""
+        if self._buffer:
+            return False
+        try:
+            self._connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def close(self) -> None:
+        """Close the socket; whoever waits on it is told that the other side is gone."""
+        if self._connection.fileno() >= 0:
+            anyio.notify_closing(self._connection)
+            self._connection.close()

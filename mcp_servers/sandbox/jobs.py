@@ -1,0 +1,82 @@
+"""The jobs of one sandbox, as the server sees them: what its first process was told, and says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from mcp_servers.sandbox.conversation import Conversation, Gone
+
+END_S = 3.0
+"""Seconds for the first process to end a job, after which the whole sandbox is ended."""
+
+
+@dataclass(slots=True)
+class Job:
+    """A job. Once `ended` is set, `exit_code` and `killed` say how (see Run.take_end)."""
+
+    name: str
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    exit_code: int | None = None
+    killed: str = ""
+
+
+class Jobs:
+    """Starts, interrupts and ends jobs.
+
+    Args:
+        first: The sandbox's first process.
+    """
+
+    def __init__(self, first: Conversation) -> None:
+        self._first = first
+        self._jobs: dict[str, Job] = {}
+        self._number = 0
+
+    async def start(self, do: str, descriptors: Sequence[int], **more: str) -> Job:
+        """Start a job with some descriptors.
+
+        Raises:
+            Gone: the sandbox has ended.
+        """
+        self._number += 1
+        job = Job(f"job-{self._number}")
+        self._jobs[job.name] = job
+        try:
+            await self._first.send({"do": do, "job": job.name, **more}, descriptors)
+        except Gone:
+            del self._jobs[job.name]
+            raise
+        return job
+
+    async def tell(self, do: str, job: Job) -> None:
+        """Have a job interrupted or killed, or watched closely; one that has ended is no error."""
+        try:
+            await self._first.send({"do": do, "job": job.name})
+        except Gone:
+            return
+
+    async def end(self, job: Job) -> bool:
+        """Kill a job and wait for its end; return whether that came."""
+        await self.tell("kill", job)
+        with anyio.move_on_after(END_S):
+            await job.ended.wait()
+        return job.ended.is_set()
+
+    async def listen(self) -> None:
+        """Note what the first process says, until it is gone; then every job has ended."""
+        try:
+            while True:
+                message = await self._first.receive()
+                job = self._jobs.pop(str(message.get("job")), None)
+                if job is not None:
+                    code = message.get("exit")
+                    job.exit_code = code if isinstance(code, int) else None
+                    job.killed = str(message.get("killed", ""))
+                    job.ended.set()
+        except Gone:
+            for job in self._jobs.values():
+                job.ended.set()
+            self._jobs.clear()

@@ -1,0 +1,1 @@
+"""The ways to confine foreign code on this machine, and the choice among them."""

@@ -1,0 +1,373 @@
+"""One sandbox: what runs in it, one block of Python after the other, and commands beside them."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio.abc import TaskGroup
+
+from mcp_servers.sandbox.confined.site import Site
+from mcp_servers.sandbox.conversation import Conversation, Gone
+from mcp_servers.sandbox.jobs import Job, Jobs
+from mcp_servers.sandbox.levels.base import Confinement, Level, LevelFault
+from mcp_servers.sandbox.output import Lingering, Outputs
+from mcp_servers.sandbox.run import Run, TimeLimit
+
+WATCHED_AFTER_S = 0.05
+"""A call that takes longer is watched closely."""
+READY_S = 60.0
+END_S = 5.0
+MAX_COMMANDS = 16
+
+VARIABLES_GONE = "[NOTE]: The variables of this sandbox are gone, its files are not: "
+RESTARTED = VARIABLES_GONE + "it was restarted."
+WORKER_ENDED = VARIABLES_GONE + "its Python process was ended."
+
+
+class CannotRun(Exception):
+    """Nothing ran; the message says why."""
+
+
+class Command:
+    """A command in the background."""
+
+    def __init__(self, job: Job, outputs: Outputs) -> None:
+        self.job = job
+        self.outputs = outputs
+        self._started = time.monotonic()
+        self._run = Run(exit_code=None)
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs still."""
+        return not self.job.ended.is_set()
+
+    def run(self) -> Run:
+        """Return what came of it until now."""
+        run = self._run
+        run.take_output(self.outputs.stdout, self.outputs.stderr)
+        if self.running:
+            run.duration_ms = round((time.monotonic() - self._started) * 1000, 1)
+        elif run.exit_code is None and run.error is None:
+            take_command_end(run, self.job)
+        return run
+
+
+class Sandbox:
+    """A sandbox. Its confined side is opened when first needed, and anew if it was lost.
+
+    Args:
+        name: What the level calls it.
+        site: Its workspace, user and limits.
+        level: How it is confined.
+        tasks: Where to wait for what it says.
+        note: What the next reply has to say beside its result.
+    """
+
+    def __init__(
+        self, name: str, site: Site, level: Level, tasks: TaskGroup, note: str = ""
+    ) -> None:
+        self.name = name
+        self.site = site
+        self.commands: dict[str, Command] = {}
+        self._level = level
+        self._tasks = tasks
+        self._note = note
+        self._confinement: Confinement | None = None
+        self._first: Conversation | None = None
+        self._jobs: Jobs | None = None
+        self._worker: Conversation | None = None
+        self._worker_job: Job | None = None
+        self._had_variables = False
+        self._opening = anyio.Lock()
+        self._turn = anyio.Lock()
+        self._lingering = Lingering()
+        self._closed = False
+
+    async def open(self) -> None:
+        """Have the confined side ready.
+
+        Raises:
+            CannotRun: it cannot be had.
+        """
+        await self._ready()
+
+    async def python(self, code: str, limit: TimeLimit, *, last: bool = False) -> Run:
+        """Run a block of Python, after those that were sent before; cancelled, it is stopped.
+
+        Args:
+            code: The block.
+            limit: How long it may take.
+            last: No other block will come.
+
+        Raises:
+            CannotRun: it was not run.
+        """
+        async with self._turn:
+            started = time.perf_counter()
+            run = Run()
+            outputs = _outputs()
+            try:
+                worker, job = await self._ready_worker()
+                self._had_variables = True
+                try:
+                    await worker.send({"code": code, "last": last}, outputs.writers)
+                    outputs.hand_over()
+                    await self._report(run, worker, job, limit)
+                except Gone:
+                    await self._note_lost_worker(run, job)
+                run.take_output(outputs.stdout, outputs.stderr)
+            finally:
+                self._lingering.take(outputs)
+            run.duration_ms = round((time.perf_counter() - started) * 1000, 1)
+            run.note = self._take_note()
+            return run
+
+    async def command(self, line: str, limit: TimeLimit) -> Run:
+        """Run a line in the shell; cancelled, it is stopped.
+
+        Raises:
+            CannotRun: it was not run.
+        """
+        started = time.perf_counter()
+        run = Run()
+        outputs = _outputs()
+        try:
+            jobs, job = await self._start_command(line, outputs)
+            async with self._stopping(jobs, job):
+                with anyio.move_on_after(limit.run_s):
+                    await job.ended.wait()
+                timed_out = not job.ended.is_set()
+                if timed_out:
+                    await jobs.tell("interrupt", job)
+                    with anyio.move_on_after(limit.grace_s):
+                        await job.ended.wait()
+            take_command_end(run, job)
+            if timed_out:
+                run.take_timeout(limit)
+            run.take_output(outputs.stdout, outputs.stderr)
+        finally:
+            self._lingering.take(outputs)
+        run.duration_ms = round((time.perf_counter() - started) * 1000, 1)
+        run.note = self._take_note()
+        return run
+
+    async def start_command(self, line: str) -> tuple[str, str]:
+        """Start a line in the shell, in the background; return its id and a note.
+
+        Raises:
+            CannotRun: it was not started.
+        """
+        running = sum(command.running for command in self.commands.values())
+        if running >= MAX_COMMANDS:
+            raise CannotRun(f"{running} commands run in the background, the most there may be")
+        outputs = _outputs()
+        try:
+            _, job = await self._start_command(line, outputs)
+        except BaseException:
+            outputs.close()
+            raise
+        self._forget_old_commands()
+        name = f"command-{len(self.commands) + 1}-{job.name}"
+        self.commands[name] = Command(job, outputs)
+        return name, self._take_note()
+
+    async def stop_command(self, command: Command) -> None:
+        """End a command in the background and what it started."""
+        if self._jobs is not None and command.running and not await self._jobs.end(command.job):
+            await self._end()
+
+    async def close(self) -> None:
+        """End everything that runs. Safe to call twice; the workspace stays."""
+        self._closed = True
+        await self._end()
+
+    async def _end(self) -> None:
+        with anyio.CancelScope(shield=True):
+            self._lose_worker()
+            for command in self.commands.values():
+                command.outputs.stdout.text()
+            if self._first is not None:
+                self._first.close()
+                self._first = None
+            if self._confinement is not None:
+                with anyio.move_on_after(END_S):
+                    await self._confinement.wait_ended()
+                if not self._confinement.ended:
+                    self._confinement.end_now()
+                    await self._confinement.wait_ended()
+                self._confinement = None
+            self._lingering.close()
+            for command in self.commands.values():
+                command.outputs.close()
+
+    async def _ready(self) -> Jobs:
+        async with self._opening:
+            if self._closed:
+                raise CannotRun("the sandbox was closed")
+            if self._jobs is not None and self._confinement and not self._confinement.ended:
+                return self._jobs
+            self._lose_worker()
+            if self._had_variables:
+                self._note, self._had_variables = RESTARTED, False
+            for tries_left in (1, 0):
+                try:
+                    first = await self._open()
+                    break
+                except (LevelFault, Gone, TimeoutError) as error:
+                    await self._end()
+                    # The level may have died unnoticed; then it is there again.
+                    if not tries_left:
+                        raise CannotRun(f"no sandbox could be opened: {error}") from None
+            self._jobs = Jobs(first)
+            self._tasks.start_soon(self._jobs.listen)
+            return self._jobs
+
+    async def _open(self) -> Conversation:
+        """Open the confined side and return the conversation with its first process.
+
+        Raises:
+            LevelFault, Gone, TimeoutError: it was not opened.
+        """
+        confinement = await self._level.open(self.name, self.site)
+        first = Conversation(confinement.control)
+        self._confinement, self._first = confinement, first
+        with anyio.fail_after(READY_S):
+            message = await first.receive()
+        if "fault" in message:
+            raise LevelFault(str(message["fault"]))
+        return first
+
+    async def _ready_worker(self) -> tuple[Conversation, Job]:
+        jobs = await self._ready()
+        worker, job = self._worker, self._worker_job
+        if worker is not None and job is not None:
+            if worker.is_idle() and not job.ended.is_set():
+                return worker, job
+            # It ended after its last report, or says what it was not asked: the code meddled.
+            if not job.ended.is_set() and not await jobs.end(job):
+                await self._end()
+                jobs = await self._ready()
+        self._lose_worker()
+        if self._had_variables:
+            self._note, self._had_variables = WORKER_ENDED, False
+        ours, theirs = socket.socketpair()
+        with theirs:
+            worker = Conversation(ours)
+            try:
+                _, job = await self._start("python", [theirs.fileno()])
+            except BaseException:
+                worker.close()
+                raise
+        self._worker, self._worker_job = worker, job
+        return worker, job
+
+    async def _start(self, do: str, descriptors: Sequence[int], **more: str) -> tuple[Jobs, Job]:
+        for _ in range(2):
+            jobs = await self._ready()
+            try:
+                return jobs, await jobs.start(do, descriptors, **more)
+            except Gone:
+                # It died unnoticed, and nothing was started. Its files are there, so it is opened.
+                await self._end()
+        raise CannotRun("the sandbox ended; try again")
+
+    def _lose_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = self._worker_job = None
+
+    async def _report(self, run: Run, worker: Conversation, job: Job, limit: TimeLimit) -> None:
+        """Wait for the worker's report, and see to it that it comes in time.
+
+        Raises:
+            Gone: the worker ended.
+        """
+        assert self._jobs is not None
+        try:
+            with anyio.move_on_after(min(WATCHED_AFTER_S, limit.run_s)):
+                run.take_report(await worker.receive())
+                return
+            await self._jobs.tell("busy", job)
+            with anyio.move_on_after(max(0.0, limit.run_s - WATCHED_AFTER_S)):
+                run.take_report(await worker.receive())
+                return
+            await self._stop_block(run, worker, job, limit.grace_s)
+            run.take_timeout(limit)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._stop_block(Run(), worker, job, limit.grace_s)
+            raise
+
+    async def _stop_block(self, run: Run, worker: Conversation, job: Job, grace_s: float) -> None:
+        """Interrupt what runs; if that does not end it, kill it, and with it the variables."""
+        assert self._jobs is not None
+        await self._jobs.tell("interrupt", job)
+        with anyio.move_on_after(grace_s):
+            try:
+                run.take_report(await worker.receive())
+                return
+            except Gone:
+                pass
+        if not await self._jobs.end(job):
+            await self._end()
+        run.take_end(job.exit_code, job.killed)
+        self._lose_worker()
+
+    async def _note_lost_worker(self, run: Run, job: Job) -> None:
+        """Note in `run` how the worker ended, which closed its socket."""
+        assert self._jobs is not None
+        with anyio.move_on_after(END_S):
+            await job.ended.wait()
+        if not job.ended.is_set() and not await self._jobs.end(job):
+            await self._end()
+        run.take_end(job.exit_code, job.killed)
+        self._lose_worker()
+
+    async def _start_command(self, line: str, outputs: Outputs) -> tuple[Jobs, Job]:
+        jobs, job = await self._start("command", outputs.writers, command=line)
+        outputs.hand_over()
+        return jobs, job
+
+    @asynccontextmanager
+    async def _stopping(self, jobs: Jobs, job: Job) -> AsyncIterator[None]:
+        """End the job with the context, if it did not end by itself."""
+        try:
+            yield
+        finally:
+            if not job.ended.is_set():
+                with anyio.CancelScope(shield=True):
+                    if not await jobs.end(job):
+                        await self._end()
+
+    def _take_note(self) -> str:
+        note, self._note = self._note, ""
+        return note
+
+    def _forget_old_commands(self) -> None:
+        ended = [name for name, command in self.commands.items() if not command.running]
+        for name in ended[: max(0, len(self.commands) - 2 * MAX_COMMANDS)]:
+            self.commands.pop(name).outputs.close()
+
+
+def take_command_end(run: Run, job: Job) -> None:
+    """Note how a command ended: its exit code is a result."""
+    if job.killed == "asked":
+        run.take_end(job.exit_code, job.killed)
+        run.error_kind = "stopped"
+    elif job.killed or job.exit_code is None:
+        run.take_end(job.exit_code, job.killed)
+    else:
+        code = job.exit_code
+        run.exit_code = code if code >= 0 else 128 - code
+
+
+def _outputs() -> Outputs:
+    try:
+        return Outputs()
+    except OSError as error:
+        raise CannotRun(f"the server has no descriptor left: {error.strerror}") from None

@@ -1,0 +1,284 @@
+"""All sandboxes: opened, found by those who own them, expired, closed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from mcp_servers.sandbox import texts
+from mcp_servers.sandbox.area import Folder
+from mcp_servers.sandbox.confined.site import USERS, Limits, Site
+from mcp_servers.sandbox.levels.base import Level
+from mcp_servers.sandbox.record import Facts, Record, Records
+from mcp_servers.sandbox.sandbox import RESTARTED, CannotRun, Sandbox
+from mcp_servers.sandbox.transfers import NoWorkspace
+from mcp_servers.sandbox.turns import TooMuch
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 2.0
+SWEEP_LEFT_EVERY = 15
+"""Sweeps of our own sandboxes until those that nobody serves are looked at, too."""
+KEEP_S = 86_400.0
+"""How long it is remembered that a sandbox is over."""
+
+
+@dataclass(slots=True)
+class Live:
+    """A sandbox that this server serves. It does not expire while it is `used`."""
+
+    id: str
+    sandbox: Sandbox
+    record: Record
+    used: int = field(default=0)
+
+
+class Sandboxes:
+    """Serves sandboxes.
+
+    Args:
+        level: How they are confined.
+        records: Where they are kept.
+        limits: What each may use.
+        prefix: What ids begin with; without one they are random only.
+        capacity: Most sandboxes at a time.
+        per_owner: Most sandboxes of an owner.
+        tasks: Where to wait for what they say.
+    """
+
+    def __init__(
+        self,
+        level: Level,
+        records: Records,
+        limits: Limits,
+        *,
+        prefix: str = "",
+        capacity: int = 500,
+        per_owner: int = 64,
+        tasks: TaskGroup,
+    ) -> None:
+        self.level = level
+        self._records = records
+        self._limits = limits
+        self._prefix = prefix
+        self._capacity = capacity
+        self._per_owner = per_owner
+        self._tasks = tasks
+        self._live: dict[str, Live] = {}
+        self._opening = 0
+        self._numbers: set[int] = records.numbers()
+
+    async def create(self, owner: str, ttl_s: float) -> Live:
+        """Open a sandbox that expires when it was not used for `ttl_s` seconds.
+
+        Raises:
+            TooMuch: the server is full.
+            Refused: the owner has too many.
+            CannotRun: none can be opened.
+        """
+        own = sum(live.record.facts.owner == owner for live in self._live.values())
+        if own >= self._per_owner:
+            raise NoWorkspace(texts.too_many_sandboxes(own))
+        live = await self._open(owner, ttl_s)
+        try:
+            await live.sandbox.open()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._finish(live, "")
+            raise
+        return live
+
+    @asynccontextmanager
+    async def thrown_away(self) -> AsyncIterator[Sandbox]:
+        """Have a sandbox that goes with the context.
+
+        Raises:
+            TooMuch: the server is full.
+        """
+        live = await self._open("", KEEP_S)
+        live.used += 1
+        try:
+            yield live.sandbox
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._finish(live, "")
+
+    @asynccontextmanager
+    async def held(self, sandbox_id: str, owner: str) -> AsyncIterator[Sandbox]:
+        """Hold a sandbox while the context is open, and refresh its expiry before and after.
+
+        Raises:
+            NoWorkspace: there is none of this id, of this owner; the text is for the model.
+        """
+        live = self._find(sandbox_id, owner)
+        live.used += 1
+        live.record.touch()
+        try:
+            yield live.sandbox
+        finally:
+            live.used -= 1
+            if live.id in self._live:
+                live.record.touch()
+
+    @asynccontextmanager
+    async def opened(self, sandbox_id: str, owner: str) -> AsyncIterator[Folder]:
+        """See transfers.Workspaces."""
+        async with self.held(sandbox_id, owner) as sandbox:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(f"{sandbox.site.workspace}/home", flags)
+            try:
+                user = sandbox.site.user
+                yield Folder(descriptor, None if user == os.geteuid() else (user, user))
+            finally:
+                os.close(descriptor)
+
+    def list(self, owner: str) -> list[dict[str, Any]]:
+        """Return what there is to say of each sandbox of an owner, oldest first."""
+        own = [live for live in self._live.values() if live.record.facts.owner == owner]
+        return [self._line(live) for live in sorted(own, key=_age)]
+
+    async def close(self, sandbox_id: str, owner: str) -> None:
+        """Close a sandbox and delete its files.
+
+        Raises:
+            NoWorkspace: there is none of this id, of this owner.
+        """
+        await self._finish(self._find(sandbox_id, owner), "closed")
+
+    async def sweep(self) -> None:
+        """Close what has expired, for ever."""
+        turn = 0
+        while True:
+            await anyio.sleep(SWEEP_S)
+            turn += 1
+            try:
+                await self._sweep_once(also_left=turn % SWEEP_LEFT_EVERY == 0)
+            except OSError:
+                log.exception("a sweep of sandboxes broke off; the next one tries again")
+
+    async def _sweep_once(self, *, also_left: bool) -> None:
+        now = time.time()
+        for live in list(self._live.values()):
+            if not live.used and live.record.expires < now:
+                await self._finish(live, "expired")
+        if also_left:
+            await self.adopt_left()
+
+    async def adopt_left(self) -> None:
+        """Serve from now on what a server that is gone has left, and delete what expired there."""
+        for record in await anyio.to_thread.run_sync(self._records.sweep, KEEP_S):
+            self._serve(record, RESTARTED)
+
+    async def end(self) -> None:
+        """End what runs in all sandboxes. Their files stay."""
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as closing:
+                for live in self._live.values():
+                    closing.start_soon(live.sandbox.close)
+            for live in self._live.values():
+                live.record.close()
+            self._live.clear()
+
+    def _find(self, sandbox_id: str, owner: str) -> Live:
+        live = self._live.get(sandbox_id) or self._adopt(sandbox_id, owner)
+        if live.record.facts.owner != owner:
+            raise NoWorkspace(texts.no_such_sandbox(sandbox_id))
+        if not live.used and live.record.expires < time.time():
+            raise NoWorkspace(texts.expired(sandbox_id, live.record.facts.ttl_s))
+        return live
+
+    def _adopt(self, sandbox_id: str, owner: str) -> Live:
+        """Serve a sandbox from now on whose server is gone."""
+        record = self._records.find(sandbox_id)
+        if record is None:
+            raise NoWorkspace(texts.no_such_sandbox(sandbox_id))
+        facts = record.facts
+        expired = facts.over == "expired" or (not facts.over and record.expires < time.time())
+        if facts.owner != owner or facts.over or expired:
+            record.close()
+            if facts.owner == owner and expired:
+                raise NoWorkspace(texts.expired(sandbox_id, facts.ttl_s))
+            raise NoWorkspace(texts.no_such_sandbox(sandbox_id))
+        return self._serve(record, RESTARTED)
+
+    async def _open(self, owner: str, ttl_s: float) -> Live:
+        if len(self._live) + self._opening >= self._capacity:
+            raise TooMuch(f"{self._capacity} sandboxes are open here, the most there may be.", 5.0)
+        self._opening += 1
+        try:
+            token = secrets.token_hex(16)
+            sandbox_id = f"{self._prefix}.{token}" if self._prefix else token
+            number = self._take_number()
+            facts = Facts(sandbox_id, owner, ttl_s, number, time.time())
+            try:
+                record = self._records.make(facts, self.level.user_of(number))
+            except OSError as error:
+                self._numbers.discard(number)
+                raise CannotRun(f"no folder could be made: {error.strerror}") from None
+            return self._serve(record, "")
+        finally:
+            self._opening -= 1
+
+    def _serve(self, record: Record, note: str) -> Live:
+        site = Site(str(record.folder), self.level.user_of(record.facts.number), self._limits)
+        self._numbers.add(record.facts.number)
+        name = record.folder.name
+        sandbox = Sandbox(name, site, self.level, self._tasks, note)
+        live = self._live[record.facts.id] = Live(record.facts.id, sandbox, record)
+        return live
+
+    async def _finish(self, live: Live, over: str) -> None:
+        """End a sandbox and delete its files; keep the record if there is something to say."""
+        if self._live.pop(live.id, None) is None:
+            return
+        with anyio.CancelScope(shield=True):
+            await live.sandbox.close()
+            act = live.record.forget if not over else lambda: live.record.end(over)
+            try:
+                await anyio.to_thread.run_sync(act)
+            except OSError:
+                pass  # the sweep of what nobody serves tries again
+            live.record.close()
+            self._numbers.discard(live.record.facts.number)
+
+    def _take_number(self) -> int:
+        """Return a number, and so a user, that no living sandbox has."""
+        while (number := random.randrange(USERS)) in self._numbers:
+            pass
+        self._numbers.add(number)
+        return number
+
+    def _line(self, live: Live) -> dict[str, Any]:
+        facts = live.record.facts
+        return {
+            "sandbox_id": live.id,
+            "created_at": _time(facts.created),
+            "expires_at": _time(live.record.expires),
+            "ttl_s": facts.ttl_s,
+            "level": self.level.name,
+            "commands": running(live.sandbox),
+        }
+
+
+def running(sandbox: Sandbox) -> list[str]:
+    """Return the ids of the commands that run in the background."""
+    return [name for name, command in sandbox.commands.items() if command.running]
+
+
+def _time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _age(live: Live) -> float:
+    return live.record.facts.created
