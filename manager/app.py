@@ -22,6 +22,8 @@ from manager.calls import CallService
 from manager.compat_control import nodes_router, resources_router
 from manager.containers import PREFIX, Containers
 from manager.control import Parts, routers
+from manager.file_link import FileLink
+from manager.files import Files
 from manager.fleet import Fleet, FleetPolicy
 from manager.health import Health
 from manager.instance import kept_secret
@@ -122,8 +124,7 @@ def create_app(
     secret = _secret(settings)
     store = store or create_store(settings)
     launcher = launcher or create_launcher(settings, secret)
-    registry = Registry()
-    link = NodeLink(secret)
+    registry, link = Registry(), NodeLink(secret)
     recorder = _recorder(store, settings)
     fleet = Fleet(registry, link, launcher, store, FleetPolicy(lost_after_s=settings.lost_after_s))
     metrics = Metrics(registry, lambda: calls.in_flight, lambda: recorder.dropped)
@@ -142,6 +143,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(files.close)
             await _open(parts, banner, stack)
             await stack.enter_async_context(tracing)
             await stack.enter_async_context(containers.run())
@@ -150,14 +152,14 @@ def create_app(
 
     control = FastAPIOffline(title="AgentDock manager", version=__version__, lifespan=lifespan)
     _include(control, parts, settings)
-    policy = _gate_policy(settings, secret)
-    containers = Containers(registry, catalogue, __version__, policy.max_body_bytes)
+    containers = Containers(registry, catalogue, __version__, settings.max_body_bytes)
+    files = Files(registry, link, FileLink(secret), secret, fleet.suspect)
     front = Front(
         catalogue=catalogue,
         control=control,
-        policy=policy,
+        policy=_gate_policy(settings, secret),
         service="agentdock",
-        raw=[RawRoute(None, PREFIX, containers)],
+        raw=[RawRoute(None, PREFIX, containers), *files.routes()],
     )
     return front
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,6 +13,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request
 
 from manager.records import Recorder
+from manager.registry import Registry
 from manager.stats import group_stats
 from manager.stores.base import Store
 from manager.stores.calls import By, CallFilter, CallRecord, Position
@@ -50,16 +52,32 @@ def _wanted(
         if key not in (None, caller.key):
             raise Forbidden("A key with the role agent sees its own calls only.")
         key = caller.key
-    if tool is not None and server is None and ("__" in tool or "." in tool):
-        server, _, tool = tool.partition("__" if "__" in tool else ".")
     return CallFilter(key, session, tool, server, node, outcome, trace, _unix(since), _unix(until))
+
+
+def _of_tool(registry: Registry, wanted: CallFilter) -> CallFilter:
+    """Tell server and tool apart in a name that holds both; a tool's own may look as if it did."""
+    name = wanted.tool
+    if name is None or wanted.server is not None or registry.is_bare(name):
+        return wanted
+    info = registry.known(name)
+    if info is not None:
+        return replace(wanted, server=info.server, tool=info.name)
+    server, mark, tool = name.partition("__" if "__" in name else ".")
+    return replace(wanted, server=server, tool=tool) if mark else wanted
 
 
 Wanted = Annotated[CallFilter, Depends(_wanted)]
 
 
-def calls_router(store: Store, recorder: Recorder) -> APIRouter:
-    """Return the routes over a store, behind a recorder that may hold the newest records."""
+def calls_router(store: Store, recorder: Recorder, registry: Registry) -> APIRouter:
+    """Return the routes over a store, behind a recorder that may hold the newest records.
+
+    Args:
+        store: Keeps the records.
+        recorder: Holds those that are not kept yet.
+        registry: Knows what names of tools mean.
+    """
     router = APIRouter(prefix="/v1", tags=["calls"])
 
     @router.get("/calls", summary="Records of calls, newest first")
@@ -71,7 +89,7 @@ def calls_router(store: Store, recorder: Recorder) -> APIRouter:
         """List what was called, by whom, where, for how long and with what outcome."""
         await recorder.flush()
         after = None if cursor is None else _position(cursor)
-        found = await store.calls(limit + 1, wanted, after)
+        found = await store.calls(limit + 1, _of_tool(registry, wanted), after)
         page = found[:limit]
         views = [CallView.model_validate(record) for record in page]
         more = _cursor(page[-1]) if len(found) > limit else None
@@ -86,9 +104,11 @@ def calls_router(store: Store, recorder: Recorder) -> APIRouter:
         await recorder.flush()
         until = time.time() if wanted.until is None else wanted.until
         since = until - STATS_S if wanted.since is None else wanted.since
-        chosen = CallFilter(**wanted.equals(), since=since, until=until)
+        chosen = replace(_of_tool(registry, wanted), since=since, until=until)
         sums = await store.sum_calls(by, chosen)
-        groups, total = group_stats(by, sums, await store.repeats(by, chosen))
+        repeats = await store.repeats(by, chosen)
+        by_tool = await store.repeats("tool", chosen) if by == "node" else repeats
+        groups, total = group_stats(by, sums, repeats, by_tool)
         return Stats(by=by, since=since, until=until, groups=groups, total=total)
 
     return router

@@ -147,7 +147,13 @@ class CallService:
             self._record(record)
 
     async def _run(self, call: Call, record: CallRecord) -> Outcome:
-        tool, candidates = self._registry.find(call.tool, call.server)
+        try:
+            tool, candidates = self._registry.find(call.tool, call.server)
+        except PlatformError:
+            known = self._registry.known(call.tool, call.server)
+            if known is not None:
+                record.tool, record.server = known.name, known.server
+            raise
         if call.node is not None:
             candidates = [node for node in candidates if node.id == call.node]
         info = tool.info
@@ -155,7 +161,7 @@ class CallService:
         record.digest = _digest(call.arguments)
         if self._record_bodies:
             record.arguments = call.arguments
-        tool.check(call.arguments)
+        call.arguments = tool.check(call.arguments)
         wish = call.timeout_s
         timeout_s = info.timeout_s if wish is None or wish > info.timeout_s else wish
         if not timeout_s > 0:

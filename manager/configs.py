@@ -7,7 +7,7 @@ Forms: `mcpServers` of Claude and Cursor (https://modelcontextprotocol.io/docs/d
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,10 +25,14 @@ OTHERS_KEYS = frozenset(
 )
 """Keys by which other programs say how they themselves treat a tool server."""
 
-_FOREIGN = re.compile(r"\$\{(?!env:)([A-Za-z]+:[^}]*|workspaceFolder|userHome|pathSeparator|/)\}")
+_FOREIGN = re.compile(
+    r"\$\{(?!env:)([A-Za-z]+:(?!-)[^}]*|workspaceFolder|userHome|pathSeparator|/)\}"
+)
+_INPUT = re.compile(r"\$\{input:([^}]+)\}")
 _ENV = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _URL_KEYS = ("serverUrl", "httpUrl")
 _TYPE_KEYS = ("transport", "transportType")
+_TYPES = {"streamableHttp": "http", "local": "stdio"}
 _NAME = re.compile(r"[^A-Za-z0-9_-]+")
 _BLANK = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
@@ -56,7 +60,7 @@ def read_config(document: object) -> Config:
             return read_config(document["server"])
         for key, form in (("mcpServers", "mcpServers"), ("servers", "vscode")):
             if isinstance(document.get(key), dict):
-                return _read_table(form, document[key])
+                return _read_table(form, document[key], _references(document.get("inputs")))
         if isinstance(document.get("name"), str) and {"packages", "remotes"} & document.keys():
             return _read_server_json(document)
     raise BadRequest(
@@ -66,21 +70,34 @@ def read_config(document: object) -> Config:
     )
 
 
-def _read_table(form: Any, table: dict[str, Any]) -> Config:
+def _references(inputs: object) -> dict[str, str]:
+    """Return what stands for each input of VS Code: a variable in place of asking a person."""
+    found = {}
+    for item in inputs if isinstance(inputs, list) else []:
+        if isinstance(item, dict) and item.get("type") in ("promptString", "pickString"):
+            key, default = str(item.get("id", "")), item.get("default")
+            fallback = f":-{default}" if isinstance(default, str) and "}" not in default else ""
+            name = _variable(key)
+            if name and not name[0].isdigit():
+                found[key] = f"${{{name}{fallback}}}"
+    return found
+
+
+def _read_table(form: Any, table: dict[str, Any], inputs: Mapping[str, str]) -> Config:
     config = Config(form)
     for name, raw in table.items():
         try:
-            config.entries[name] = _adapted(raw)
+            config.entries[name] = _adapted(raw, inputs)
         except EntryFault as fault:
             config.faults[name] = str(fault)
     return config
 
 
-def _adapted(raw: object) -> Entry:
+def _adapted(raw: object, inputs: Mapping[str, str]) -> Entry:
     """Return an entry of another program in our words; what is unknown stays, to be refused."""
     if not isinstance(raw, dict):
         raise EntryFault("An entry must be an object with at least `command` or `url`.")
-    entry = {key: _translated(key, value) for key, value in raw.items() if key not in OTHERS_KEYS}
+    entry = {k: _translated(k, v, inputs) for k, v in raw.items() if k not in OTHERS_KEYS}
     if "envFile" in entry:
         raise EntryFault("`envFile` is not read here: put its variables under `env`.")
     if entry.pop("disabled", False):
@@ -91,11 +108,23 @@ def _adapted(raw: object) -> Entry:
     for key in _TYPE_KEYS:
         if key in entry:
             entry["type"] = entry.pop(key)
+    if isinstance(entry.get("type"), str):
+        entry["type"] = _TYPES.get(entry["type"], entry["type"])
+    elif "httpUrl" not in raw and _ends_as_sse(entry.get("url")):
+        # The others try both transports; what such an address offers is told by its name.
+        entry["type"] = "sse"
+    if isinstance(entry.get("env"), dict):
+        entry["env"] = {name: value for name, value in entry["env"].items() if value is not None}
     return entry
 
 
-def _translated(key: str, value: Any) -> Any:
+def _ends_as_sse(url: object) -> bool:
+    return isinstance(url, str) and url.partition("?")[0].rstrip("/").endswith("/sse")
+
+
+def _translated(key: str, value: Any, inputs: Mapping[str, str]) -> Any:
     if isinstance(value, str):
+        value = _INPUT.sub(lambda match: inputs.get(match[1], match[0]), value)
         foreign = _FOREIGN.search(value)
         if foreign:
             raise EntryFault(
@@ -104,9 +133,9 @@ def _translated(key: str, value: Any) -> Any:
             )
         return _ENV.sub(r"${\1}", value)
     if isinstance(value, dict):
-        return {name: _translated(f"{key}.{name}", item) for name, item in value.items()}
+        return {name: _translated(f"{key}.{name}", item, inputs) for name, item in value.items()}
     if isinstance(value, list):
-        return [_translated(key, item) for item in value]
+        return [_translated(key, item, inputs) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool) and key.startswith("env."):
         return str(value)
     return value
@@ -117,7 +146,7 @@ def _translated(key: str, value: Any) -> Any:
 
 def _read_server_json(document: dict[str, Any]) -> Config:
     config = Config("server.json")
-    name = _NAME.sub("-", document["name"].rpartition("/")[2]).strip("-_")[:40] or "server"
+    name = _NAME.sub("-", document["name"].rpartition("/")[2])[:40].strip("-_") or "server"
     faults = []
     candidates: list[tuple[Callable[[dict[str, Any], str], Entry], dict[str, Any]]] = []
     for key, reader in (("packages", _package), ("remotes", _remote)):
@@ -278,7 +307,9 @@ def _for_registry(name: str, entry: Entry) -> dict[str, Any]:
         remote = {"type": kind, "url": entry["url"]}
         headers = [_input(k, v) for k, v in entry.get("headers", {}).items()]
         return document | {"remotes": [remote | ({"headers": headers} if headers else {})]}
-    args = [arg for arg in entry.get("args", []) if arg not in ("-y", "--yes")]
+    args = list(entry.get("args", []))
+    while args and args[0] in ("-y", "--yes"):
+        del args[0]
     kinds = {"uvx": ("pypi", "=="), "npx": ("npm", "@")}
     kind, mark = kinds.get(entry["command"], ("", ""))
     if not kind or not args or args[0].startswith("-"):

@@ -80,7 +80,7 @@ def routers(parts: Parts) -> list[APIRouter]:
         registering_router(parts.registrar),
         configs_router(parts.registrar, parts.registrations),
         _sessions(parts),
-        calls_router(parts.store, parts.recorder),
+        calls_router(parts.store, parts.recorder, parts.registry),
         _health(parts.health),
         _metrics(parts.metrics),
     ]

@@ -10,6 +10,17 @@ from urllib.parse import urlsplit
 from wire.entry import KEY_NAME, REFERENCE
 
 MASK = "***"
+_HEADER_OPTIONS = ("-H", "--header", "--headers")
+_USER = re.compile(r"(?<=://)([^/?#\s\"']*)@")
+_QUERY = re.compile(r"([?&][^=&#]*=)([^&#]*)")
+_KEY = rf"[\w-]{{0,64}}?(?:{KEY_NAME.pattern})[\w-]{{0,64}}"
+_NAMED = re.compile(
+    rf"(?<![\w-])(?P<head>(?P<name>-{_KEY}(?=[=\s])|{_KEY}(?=[=]|:\s))[=:]?\s*"
+    r"(?:(?:bearer|basic|token)\s+)?)(?P<value>(?!=)(?:\"[^\"]*\"|'[^']*'|[^\s&;\"']+))",
+    re.IGNORECASE,
+)
+"""`NAME=value`, `Name: Bearer value` or `--name value`, where the name sounds like a key."""
+
 Hide = Callable[[str], str]
 """Returns what stands in place of the secret value of a key."""
 
@@ -27,8 +38,9 @@ def is_masked(entry: dict[str, Any]) -> bool:
 def hidden(entry: dict[str, Any], hide: Hide) -> dict[str, Any]:
     """Return an entry with everything that may be a secret replaced.
 
-    That is, values of `env`, `headers` and options in `args` whose names sound like keys, and what
-    a `url` has beside host and path; unless they are references, which say nothing.
+    That is, values of `env`, `headers` and options in `args` whose names sound like keys, what a
+    `url` has beside host and path, and keys and URLs' passwords within any of these texts; unless
+    they are references, which say nothing. (What a reference falls back on does.)
     """
     shown = dict(entry)
     for table in ("env", "headers"):
@@ -42,44 +54,64 @@ def hidden(entry: dict[str, Any], hide: Hide) -> dict[str, Any]:
 
 
 def _value(key: str, value: str, hide: Hide) -> str:
-    if not KEY_NAME.search(key) or not value or not REFERENCE.sub("", value).strip(" :"):
+    if not KEY_NAME.search(key):
+        return _within(value, hide)
+    if _says_nothing(value):
         return value
     scheme, space, secret = value.partition(" ")
     if scheme.lower() in ("bearer", "basic", "token") and space:
-        return value if REFERENCE.fullmatch(secret) else f"{scheme} {hide(key)}"
+        return value if _says_nothing(secret) else f"{scheme} {hide(key)}"
     return hide(key)
 
 
 def _args(args: list[str], hide: Hide) -> list[str]:
     shown: list[str] = []
-    option = ""
+    before = ""
     for arg in args:
-        name, equals, value = arg.partition("=")
-        if option:
+        name, colon, value = arg.partition(":")
+        option, before = before, arg
+        if option in _HEADER_OPTIONS and colon:
+            space = " " * (len(value) - len(value.lstrip()))
+            shown.append(f"{name}:{space}{_value(name, value.lstrip(), hide)}")
+        elif option.startswith("-") and KEY_NAME.search(option) and "=" not in option:
             shown.append(_value(option, arg, hide))
-            option = ""
-        elif equals and KEY_NAME.search(name):
-            shown.append(f"{name}={_value(name, value, hide)}")
+            before = ""
         else:
-            shown.append(arg)
-            option = arg if arg.startswith("-") and KEY_NAME.search(arg) else ""
+            shown.append(_within(arg, hide))
     return shown
 
 
+def _within(text: str, hide: Hide) -> str:
+    """Replace what is a secret by the looks of the text around it."""
+
+    def named(match: re.Match[str]) -> str:
+        nothing = _says_nothing(match["value"])
+        return match[0] if nothing else match["head"] + hide(match["name"])
+
+    return _NAMED.sub(named, _without_user(text, hide))
+
+
+def _without_user(text: str, hide: Hide) -> str:
+    def user(match: re.Match[str]) -> str:
+        return match[0] if _says_nothing(match[1]) else hide("URL_USER") + "@"
+
+    return _USER.sub(user, text)
+
+
 def _url(url: str, hide: Hide) -> str:
-    if REFERENCE.search(url):
-        return url
+    def query(match: re.Match[str]) -> str:
+        return match[0] if _says_nothing(match[2]) else match[1] + hide("URL_KEY")
+
     try:
-        parts = urlsplit(url)
+        urlsplit(url)
     except ValueError:
         return hide("URL")  # no node can use it; nobody can say what in it is secret
-    if parts.username or parts.password:
-        host = parts.netloc.rpartition("@")[2]
-        parts = parts._replace(netloc=f"{hide('URL_USER')}@{host}")
-    if parts.query:
-        query = re.sub(r"=[^&]*", lambda match: f"={hide('URL_KEY')}", parts.query)
-        parts = parts._replace(query=query)
-    return parts.geturl()
+    return _QUERY.sub(query, _without_user(url, hide))
+
+
+def _says_nothing(text: str) -> bool:
+    """Whether a text is empty, or made of references alone."""
+    return not REFERENCE.sub(lambda match: match[3] or "", text).strip(" :")
 
 
 def _texts(value: object) -> list[str]:

@@ -150,7 +150,7 @@ class Registrar:
 
     def _is_settled(self, registration: Registration, node_id: str) -> bool:
         node = self._registry.node(node_id)
-        if node is None:
+        if node is None or self._registrations.is_overtaken(registration):
             return True
         has = node.report.registered.get(registration.name)
         if not registration.is_for(node.report.profile):
@@ -179,7 +179,9 @@ class Registrar:
                 return OnNode(state=server.state, tools=tools)
             return OnNode(state="draining" if server.in_flight else "unplugged")
         error = server.error
-        if not self._is_settled(registration, node_id):
+        if self._registrations.is_overtaken(registration):
+            error = error or "It was changed again meanwhile; this is how the change goes."
+        elif not self._is_settled(registration, node_id):
             error = error or "It is still starting; GET /v1/servers tells how it goes."
         return OnNode(state=server.state, tools=tools, error=error)
 

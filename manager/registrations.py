@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from manager.stores.base import Store
+from manager.stores.looking import Looking
 from manager.stores.sharing import SharedStore
 from wire.errors import Conflict, NotFound, StoreUnavailable
 from wire.models import NodeReport, Registration
 
-log = logging.getLogger(__name__)
-
-LOOK_S = 0.5
 TRIES = 5
 KEEP_GONE_S = 86_400
 """Seconds for which it is kept that a registration was taken back, for nodes that did not hear."""
@@ -37,7 +34,7 @@ class Registrations:
         self._store = store
         self._clock = clock
         self._known: dict[str, Registration] = {}
-        self._away = False
+        self._changing = asyncio.Lock()
 
     def all(self) -> list[Registration]:
         """Return those that have an entry, by name."""
@@ -47,6 +44,11 @@ class Registrations:
         """Return the registration of a name, if it has an entry."""
         known = self._known.get(name)
         return known if known is not None and known.entry is not None else None
+
+    def is_overtaken(self, registration: Registration) -> bool:
+        """Whether a later change of the same name is known."""
+        known = self._known.get(registration.name)
+        return known is not None and known.revision > registration.revision
 
     def lacking(self, report: NodeReport) -> list[Registration]:
         """Return what a node has to be told: what it lacks, and what it has and should not."""
@@ -73,14 +75,16 @@ class Registrations:
             Conflict: the name is registered, and `replace` is False.
             StoreUnavailable: it may be kept or not.
         """
-        for _ in range(TRIES):
-            if not replace and self.get(name) is not None:
-                raise Conflict(
-                    f"{name!r} is registered already. PUT /v1/servers/{name} replaces it."
-                )
-            kept = await self._save(name, profile, entry)
-            if kept is not None:
-                return kept
+        # Only managers shall compete, who know nothing of each other.
+        async with self._changing:
+            for _ in range(TRIES):
+                if not replace and self.get(name) is not None:
+                    raise Conflict(
+                        f"{name!r} is registered already. PUT /v1/servers/{name} replaces it."
+                    )
+                kept = await self._save(name, profile, entry)
+                if kept is not None:
+                    return kept
         raise Conflict(f"{name!r} is being changed by somebody else. Try again.")
 
     async def take_back(self, name: str, *, known_to_a_node: bool = False) -> Registration:
@@ -94,16 +98,23 @@ class Registrations:
             NotFound: the name is not registered.
             Conflict, StoreUnavailable: as `keep` does.
         """
-        for _ in range(TRIES):
-            before = self.get(name)
-            if before is None and not known_to_a_node:
-                raise NotFound(f"{name!r} is not registered. GET /v1/servers lists tool servers.")
-            gone = await self._save(name, before.profile if before else "*", None)
-            if gone is not None:
-                oldest = round((self._clock() - KEEP_GONE_S) * 1000)
-                await self._store.sweep_registrations(oldest)
-                return gone
+        async with self._changing:
+            for _ in range(TRIES):
+                before = self.get(name)
+                if before is None and not known_to_a_node:
+                    raise NotFound(
+                        f"{name!r} is not registered. GET /v1/servers lists tool servers."
+                    )
+                gone = await self._save(name, before.profile if before else "*", None)
+                if gone is not None:
+                    await self._sweep()
+                    return gone
         raise Conflict(f"{name!r} is being changed by somebody else. Try again.")
+
+    async def _sweep(self) -> None:
+        """Drop what was taken back long ago; the next time does if the store is away now."""
+        with suppress(StoreUnavailable):
+            await self._store.sweep_registrations(round((self._clock() - KEEP_GONE_S) * 1000))
 
     async def _save(
         self, name: str, profile: str, entry: dict[str, Any] | None
@@ -148,27 +159,6 @@ class Registrations:
             await self.look()
             yield
             return
-        await self._look_on()
-        task = asyncio.create_task(self._run(), name="registrations")
-        try:
+        away = "registrations of other managers are not known"
+        async with Looking(self.look, away).run():
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            await self._look_on()
-
-    async def _look_on(self) -> None:
-        try:
-            await self.look()
-        except StoreUnavailable as error:
-            if not self._away:
-                log.error("registrations of other managers are not known: %s", error.detail)
-            self._away = True
-        except Exception:
-            log.exception("looking for registrations failed; it is tried again")
-        else:
-            self._away = False

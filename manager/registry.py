@@ -211,6 +211,17 @@ class Registry:
         """
         return self._listed.find(name).info
 
+    def known(self, name: str, server: str | None = None) -> ToolInfo | None:
+        """Return the tool that `name` means, also one that no node can be asked for now."""
+        try:
+            return self._known.find(name, server).info
+        except PlatformError:
+            return None
+
+    def is_bare(self, name: str) -> bool:
+        """Whether a name is that of a tool alone, without its server, on any node."""
+        return any(tool.name == name for tool in self._known.list())
+
     def _why_not(self, name: str, server: str | None, error: ToolNotFound) -> PlatformError:
         """Tell a tool that is away from one that never was."""
         try:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from manager.registry import NodeRecord, Registry
 from manager.stores.base import Store
+from manager.stores.looking import Looking
 from manager.stores.sharing import Heartbeat, SharedStore
 from wire.errors import StoreUnavailable
 from wire.models import NodeReport, NodeState
 
-log = logging.getLogger(__name__)
-
-LOOK_S = 0.5
 NEWER_S = 1.0
 """Seconds for which what a node told us counts as newer than what it told another manager."""
 
@@ -53,7 +49,6 @@ class Reports:
         self._told: dict[str, float] = {}
         self._last: dict[str, Heartbeat] | None = None
         self._left: set[str] = set()
-        self._away = False
 
     async def take(self, report: NodeReport) -> None:
         """Take a node's own report; it counts at once, and is durable when this returns.
@@ -170,30 +165,5 @@ class Reports:
                 self._registry.remember(kept.report)
             yield
             return
-        await self._look_on()
-        task = asyncio.create_task(self._run(), name="reports")
-        try:
+        async with Looking(self.look, "going on without the store").run():
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            await self._look_on()
-
-    async def _look_on(self) -> None:
-        """Look; an outage of the store is one line at its start and one at its end."""
-        try:
-            await self.look()
-        except StoreUnavailable as error:
-            if not self._away:
-                log.error("going on without the store: %s", error.detail)
-            self._away = True
-        except Exception:
-            log.exception("looking for other managers' reports failed; it is tried again")
-        else:
-            if self._away:
-                log.info("the store is back")
-            self._away = False

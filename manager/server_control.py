@@ -6,10 +6,11 @@ import asyncio
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 
 from manager.configs import Form, read_config, write_config
+from manager.jsonc import read_jsonc
 from manager.masking import masked
 from manager.node_link import NodeLink, NotAccepted
 from manager.registrar import OnNode, Registrar
@@ -30,6 +31,16 @@ Wait = Annotated[
 ]
 
 _ENTRY: dict[str, Any] = {"command": "uvx", "args": ["mcp-server-time"]}
+_ANY_FILE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "object", "examples": [{"mcpServers": {"time": _ENTRY}}]}
+            }
+        },
+    }
+}
 
 
 class NewEntry(BaseModel):
@@ -212,15 +223,20 @@ def configs_router(registrar: Registrar, registrations: Registrations) -> APIRou
     """Return the routes that import and export configurations of other programs."""
     router = APIRouter(prefix="/v1", tags=["tool servers"], dependencies=ADMIN)
 
-    @router.post("/import", summary="Register every tool server of a configuration")
+    @router.post(
+        "/import", summary="Register every tool server of a configuration", openapi_extra=_ANY_FILE
+    )
     async def import_config(
-        document: Annotated[dict[str, Any], Body(examples=[{"mcpServers": {"time": _ENTRY}}])],
+        request: Request,
         profile: Annotated[str, Query(examples=["explore"])] = EVERY_PROFILE,
         replace: Annotated[bool, Query(description="Replace what is registered.")] = False,
         wait_s: Wait = WAIT_S,
     ) -> Imported:
-        """Take `mcpServers` of Claude or Cursor, `servers` of VS Code, or a server.json."""
-        config = read_config(document)
+        """Take `mcpServers` of Claude or Cursor, `servers` of VS Code, or a server.json.
+
+        Comments and commas at the end of a list are allowed, as in VS Code's files.
+        """
+        config = read_config(read_jsonc(await request.body()))
         answer = Imported(form=config.form, registered={}, failed=dict(config.faults))
 
         async def register(name: str, entry: dict[str, Any]) -> None:

@@ -12,9 +12,17 @@ OK = "ok"
 
 
 def group_stats(
-    by: By, sums: Sequence[CallSum], repeats: Sequence[Repeats]
+    by: By, sums: Sequence[CallSum], repeats: Sequence[Repeats], by_tool: Sequence[Repeats]
 ) -> tuple[list[GroupStats], GroupStats]:
-    """Return what each group came to, those with most calls first, and what all did together."""
+    """Return what each group came to, those with most calls first, and what all did together.
+
+    Args:
+        by: What makes a group.
+        sums: Of the groups.
+        repeats: Of the groups.
+        by_tool: Of the tools. All together repeat as much as they do, for a repetition is one of
+            the same tool, though perhaps on another node.
+    """
     by_group: dict[Group, list[CallSum]] = {}
     for one in sums:
         by_group.setdefault(one.group, []).append(one)
@@ -24,7 +32,7 @@ def group_stats(
         for group, found in by_group.items()
     ]
     groups.sort(key=lambda stats: (-stats.calls, stats.name or ""))
-    return groups, _stats(None, sums, repeats)
+    return groups, _stats(None, sums, by_tool)
 
 
 def _stats(name: str | None, sums: Sequence[CallSum], repeats: Iterable[Repeats]) -> GroupStats:

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from nodes.channel import MAX_LINE_BYTES
 from wire.errors import Overloaded, PlatformError, ServerCrashed, ServerError, ServerUnavailable
 
+NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
 
@@ -35,12 +37,36 @@ def broke_off(name: str, origin: str) -> ServerCrashed:
     return ServerCrashed(f"Tool server {name!r} at {origin} broke off while it worked on the call.")
 
 
+async def body_of(name: str, origin: str, response: httpx2.Response) -> bytes:
+    """Return the body of an answer, which may be as long as the line of a child may be.
+
+    Raises:
+        ServerError: it is longer; the rest is not read.
+        httpx2.HTTPError: it broke off.
+    """
+    parts = []
+    size = 0
+    async for part in response.aiter_bytes():
+        parts.append(part)
+        size += len(part)
+        if size > MAX_LINE_BYTES:
+            raise ServerError(
+                f"Tool server {name!r} at {origin} sent an answer of over {MAX_LINE_BYTES} bytes."
+            )
+    return b"".join(parts)
+
+
 def refusal(name: str, origin: str, response: httpx2.Response) -> PlatformError:
     """Return what an HTTP status means that came without a JSON-RPC response."""
     status = response.status_code
     text = f"Tool server {name!r} at {origin} answered HTTP {status}"
     if status in (401, 403):
         return ServerError(f"{text}: it refuses us. Check `headers` in its entry.")
+    if status == 200:
+        return ServerError(
+            f"{text}, but no response of MCP to what was asked. Check `url`, and `type` (http or "
+            "sse)."
+        )
     if 300 <= status < 400:
         target = response.headers.get("location", "")
         place = origin_of(target) if "://" in target else "another path"

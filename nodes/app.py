@@ -17,11 +17,13 @@ from fastapi_offline import FastAPIOffline
 
 from nodes.control import control_router, registrations_router
 from nodes.environment import base_environment
+from nodes.files import Files
+from nodes.files_socket import FilesPlaces
 from nodes.folder import NodeFolder
 from nodes.host import Host
 from nodes.link import Link
 from nodes.membership import Membership
-from nodes.profile import Profile, ProfileWatch, profile_path
+from nodes.profile import Profile, ProfileWatch, profile_path, with_one_for_files
 from nodes.registrations import Registrations, merge
 from nodes.settings import NodeSettings
 from nodes.surroundings import Surroundings
@@ -30,6 +32,7 @@ from wire.errors import Unauthorized
 from wire.faces.caller import Caller
 from wire.faces.front import Front, RawRoute
 from wire.faces.gate import GatePolicy
+from wire.files import FILES, SANDBOXES
 from wire.link import PATH
 from wire.models import NodeReport, NodeState, Registration
 from wire.serving import beside
@@ -56,7 +59,9 @@ class Node:
         self._environ = environ
         self._file = Profile()
         self._registrations = Registrations()
-        self.host = Host(settings.node_id, _surroundings(settings, environ(), run), self._changed)
+        self._places = FilesPlaces(settings.data_dir, settings.node_id)
+        around = _surroundings(settings, environ(), run, self._places)
+        self.host = Host(settings.node_id, around, self._changed)
         self._watch = ProfileWatch(
             profile_path(settings.profile),
             environ,
@@ -99,7 +104,8 @@ class Node:
         path = str(profile_path(self._settings.profile))
         live = self._registrations.live()
         environ = self._environ() if live else {}
-        self.host.apply(merge(self._file, path, live, environ, self._settings.expandable))
+        merged = merge(self._file, path, live, environ, self._settings.expandable)
+        self.host.apply(with_one_for_files(merged))
 
     @asynccontextmanager
     async def life(self) -> AsyncIterator[None]:
@@ -107,6 +113,7 @@ class Node:
         async with AsyncExitStack() as stack:
             folder = NodeFolder(self._settings.data_dir, self._settings.node_id)
             await stack.enter_async_context(folder.kept())
+            stack.callback(self._places.close)
             stack.push_async_callback(self.host.close)
             await stack.enter_async_context(beside(self._watch.run(), "the watch of the profile"))
             settings = self._settings
@@ -163,7 +170,10 @@ def create_service(
         control=control,
         policy=_policy(settings),
         service=f"agentdock-node-{settings.node_id}",
-        raw=[RawRoute("POST", PATH, link)],
+        raw=[
+            RawRoute("POST", PATH, link),
+            *(RawRoute(None, prefix, Files(node.host)) for prefix in (FILES, SANDBOXES)),
+        ],
     )
     return Service(front, node)
 
@@ -173,7 +183,9 @@ def create_app(settings: NodeSettings, environ: Mapping[str, str]) -> Front:
     return create_service(settings, lambda: environ).front
 
 
-def _surroundings(settings: NodeSettings, environ: Mapping[str, str], run: str) -> Surroundings:
+def _surroundings(
+    settings: NodeSettings, environ: Mapping[str, str], run: str, files: FilesPlaces
+) -> Surroundings:
     base = base_environment(environ)
     if settings.secret is not None:
         secret = settings.secret.get_secret_value()
@@ -183,6 +195,7 @@ def _surroundings(settings: NodeSettings, environ: Mapping[str, str], run: str) 
         run=run,
         logs=settings.data_dir / "logs" / "servers",
         base_env=base,
+        files=files,
         policy=settings.restart_policy,
         start_timeout_s=settings.start_timeout_s,
         stop_grace_s=settings.stop_grace_s,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from nodes.channel import Channel, Command, Reply
 from nodes.ending import end_process
 from nodes.entries import Entry
 from nodes.environment import find_command
+from nodes.files_socket import FilesSocket
 from nodes.guardian import INSTANCE
 from nodes.handshake import HandshakeFailed, list_tools, shake_hands
 from nodes.life import StartFailed
@@ -40,6 +42,7 @@ class Child:
         self._log = ServerLog(surroundings.logs / f"{surroundings.node_id}-{entry.name}.log")
         self._channel = Channel(entry.name, self._log.write, on_tools_changed)
         self.ended: asyncio.Event = self._channel.ended
+        self.files: FilesSocket | None = None
 
     @property
     def pid(self) -> int | None:
@@ -77,11 +80,16 @@ class Child:
 
     async def idle(self, timeout_s: float) -> bool:
         """Wait until nothing is in flight; see `Life.idle`."""
-        return await self._channel.idle(timeout_s)
+        until = time.monotonic() + timeout_s
+        if not await self._channel.idle(timeout_s):
+            return False
+        return self.files is None or await self.files.idle(until - time.monotonic())
 
     async def end(self) -> None:
         """End the process and everything it started; see `Life.end`."""
         await end_process(self._channel, self._marker, self._around.stop_grace_s)
+        if self.files is not None:
+            self.files.close()
         self._log.close()
 
     def explain(self, failure: Exception | None) -> str:
@@ -103,13 +111,24 @@ class Child:
         """Return what to start.
 
         Raises:
-            StartFailed: the command or the folder does not exist.
+            StartFailed: the command or the folder does not exist, or none can be made.
         """
         entry = self._entry
         env = {**self._around.base_env, **entry.env, INSTANCE: self._marker}
+        if entry.files:
+            self.files = self._socket()
+            env |= self.files.environ
         path = find_command(entry.command, env)
         if path is None:
             raise StartFailed(cures.command_not_found(entry.shown_argv[0]))
         if not entry.cwd.is_dir():
             raise StartFailed(f"The folder {entry.cwd} does not exist: correct `cwd`.")
         return Command((path, *entry.args), str(entry.cwd), env)
+
+    def _socket(self) -> FilesSocket:
+        try:
+            return self._around.files.socket(self._entry.name)
+        except OSError as error:
+            raise StartFailed(
+                f"Its folders cannot be made: {error}. Correct AGENTDOCK_DATA_DIR or its owner."
+            ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,10 @@ from wire.models import Scope
 
 SHORTEST_SECRET = 6
 """Shorter values are not censored: they would be found in every other word."""
+
+
+_USER = re.compile(r"://(?:[^\s/?#@:]*:)?([^\s/?#@]+)@")
+_QUERY = re.compile(r"[?&]([^\s=&#]+)=([^\s&#]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,14 @@ class Entry:
     timeout_s: float = 60.0
     idempotent: frozenset[str] = frozenset()
     affinity: str | None = None
+    linger_s: float = 0.0
     max_result_chars: int | None = None
     max_in_flight: int | None = None
     scope: Scope = Scope.SHARED
     processes: int = 1
     session_idle_s: float = 600.0
     max_sessions: int = 64
+    files: bool = False
     enabled: bool = True
     written: tuple[str, ...] = field(default=(), compare=False)
     secrets: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
@@ -71,8 +78,8 @@ class Entry:
         return self.written or (self.command, *self.args)
 
     def censor(self, text: str) -> str:
-        """Return `text` without the values of variables that hold keys."""
-        for secret in self.secrets:
+        """Return `text` without the values of variables that hold keys, and URLs' passwords."""
+        for secret in sorted(self.secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
 
@@ -121,9 +128,15 @@ class _Filler:
         return {name: value for name, value in self._environ.items() if name.startswith(start)}
 
     def note(self, name: str, value: str) -> None:
-        """Keep a value as a secret if the name of its variable says that it is one."""
-        if KEY_NAME.search(name) and len(value) >= SHORTEST_SECRET:
-            self.secrets.add(value)
+        """Keep a value as a secret if the name of its variable says that it is one.
+
+        Of `Bearer value` the second word is one by itself, and so is what keys URLs hold.
+        """
+        found = [match[1] for match in _USER.finditer(value)]
+        found += [match[2] for match in _QUERY.finditer(value) if KEY_NAME.search(match[1])]
+        if KEY_NAME.search(name):
+            found += [value, value.rpartition(" ")[2]]
+        self.secrets.update(secret for secret in found if len(secret) >= SHORTEST_SECRET)
 
     def _resolve(self, key: str, match: re.Match[str]) -> str:
         self._check(key, match[1])
@@ -145,10 +158,14 @@ def _expand_program(name: str, form: ProgramForm, text: _Filler) -> Entry:
         env |= text.passed(named)
     for variable, value in env.items():
         text.note(variable, value)
+    args = tuple(text(f"args.{index}", value) for index, value in enumerate(form.args))
+    for before, arg in pairwise(("", *args)):
+        option, equals, value = arg.partition("=")
+        text.note(option if equals else before if before.startswith("-") else "", value or arg)
     return Entry(
         name=name,
         command=text("command", form.command),
-        args=tuple(text(f"args.{index}", value) for index, value in enumerate(form.args)),
+        args=args,
         cwd=_folder(text("cwd", form.cwd or ".")),
         env=env,
         written=(form.command, *form.args),
@@ -159,6 +176,7 @@ def _expand_program(name: str, form: ProgramForm, text: _Filler) -> Entry:
 
 def _expand_remote(name: str, form: RemoteForm, text: _Filler) -> Entry:
     url = text("url", form.url)
+    text.note("", url)
     _check_url(url)
     headers = {
         header: _header_value(header, text(f"headers.{header}", value))
@@ -181,12 +199,14 @@ def _common(form: EntryForm) -> dict[str, Any]:
         "timeout_s": extras.timeout_s,
         "idempotent": frozenset(extras.idempotent),
         "affinity": extras.affinity,
+        "linger_s": extras.linger_s,
         "max_result_chars": extras.max_result_chars,
         "max_in_flight": extras.max_in_flight,
         "scope": Scope(extras.scope),
         "processes": extras.processes,
         "session_idle_s": extras.session_idle_s,
         "max_sessions": extras.max_sessions,
+        "files": extras.files,
         "enabled": form.enabled,
     }
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 
 from nodes.channel import Reply
 from nodes.entries import Entry
+from nodes.lingering import is_elsewhere, refusal
 from nodes.plug import Plug
 from nodes.profile import Profile
 from nodes.results import cut_texts, is_result
@@ -82,7 +84,7 @@ class Host:
             PlatformError: see `Catalogue.call`.
         """
         tool = self._tool_index().find(call.tool, call.server)
-        tool.check(call.arguments)
+        call.arguments = tool.check(call.arguments)
         info = tool.info
         timeout_s = min(call.timeout_s or info.timeout_s, info.timeout_s)
         params = call_params(call, info.name, inner_timeout(timeout_s))
@@ -112,6 +114,26 @@ class Host:
         """End the processes that belong to an owner alone; return how many there were."""
         return sum(await asyncio.gather(*(u.close_session(owner) for u in self._units())))
 
+    @contextmanager
+    def files(self) -> Iterator[str]:
+        """Give the path of the socket on which files are served; a drain waits for its return.
+
+        Raises:
+            ServerUnavailable: nobody serves files here now.
+        """
+        units = [p.current for p in self._plugs.values() if p.current and p.current.entry.files]
+        if self.draining or not units:
+            what = "is draining" if self.draining else "has no tool server that serves files"
+            raise ServerUnavailable(f"Node {self.node_id} {what}.", retry_after_s=1.0)
+        socket = units[0].files
+        if socket is None:
+            raise ServerUnavailable(
+                f"Tool server {units[0].entry.name!r}, which serves files, is {units[0].state}.",
+                retry_after_s=1.0,
+            )
+        with socket.held() as path:
+            yield path
+
     async def _request(
         self, server: str, params: bytes, timeout_s: float, owner: str | None
     ) -> Reply:
@@ -124,9 +146,26 @@ class Host:
         if unit is None:
             raise plug.unavailable()
         reply = await unit.request(params, timeout_s, owner)
+        if "error" in reply.message:
+            reply = await self._ask_lingering(plug, reply, params, timeout_s, owner)
         limit = unit.entry.max_result_chars
         if limit is not None and cut_texts(reply.message, limit):
             return Reply(reply.message, orjson.dumps(reply.message))
+        return reply
+
+    async def _ask_lingering(
+        self, plug: Plug, reply: Reply, params: bytes, timeout_s: float, owner: str | None
+    ) -> Reply:
+        """Ask who served before, if the reply says that it is they who know.
+
+        Raises:
+            PlatformError: nobody began the call.
+        """
+        if is_elsewhere(reply):
+            reply = await plug.lingering.ask(params, timeout_s, owner) or reply
+        refused = refusal(plug.name, reply)
+        if refused is not None:
+            raise refused
         return reply
 
     def _tool_index(self) -> ToolIndex:
@@ -248,7 +287,11 @@ class Host:
         if coming.state is ServerState.READY:
             old, plug.current, plug.entry = plug.current, coming, coming.entry
             if old is not None and not coming.follow(old):
-                self._leave(old)
+                if old.entry.linger_s:
+                    self._leaving.add(old)
+                    self._spawn(self._linger(plug, old))
+                else:
+                    self._leave(old)
         else:
             plug.refused, plug.refusal = coming.entry, coming.error
             self._leave(coming)
@@ -271,6 +314,12 @@ class Host:
         unit.refuse_calls()
         self._leaving.add(unit)
         self._spawn(self._drain_and_stop(unit))
+
+    async def _linger(self, plug: Plug, old: Unit) -> None:
+        try:
+            await plug.lingering.keep(old)
+        finally:
+            self._leave(old)
 
     async def _drain_and_stop(self, unit: Unit) -> None:
         try:

@@ -18,6 +18,11 @@ from wire.errors import CallTimedOut, ServerCrashed, ServerUnavailable
 
 log = logging.getLogger(__name__)
 
+CHECK_S = 15.0
+"""Time between two looks at a server whose death nothing else would show."""
+
+CHECK_LIMIT_S = 5.0
+_INITIALIZED = b"notifications/initialized"
 _NEWS = ("notifications/tools/list_changed", "notifications/subscriptions/acknowledged")
 """The second says from when on the first will come: what changed before would go unnoticed."""
 
@@ -45,12 +50,31 @@ class Inbox(ABC):
         self._greeting: asyncio.Task[None] | None = None
 
     @abstractmethod
-    def tell_cancelled(self, number: int, why: str) -> None:
-        """Tell the server to stop working on a request."""
+    async def send(self, body: bytes) -> None:
+        """Send what has no response; a failure shows at the next request."""
 
-    @abstractmethod
+    def notify(self, method: bytes, params: bytes = b"{}") -> None:
+        """Send a notification, unless the stateless era is spoken, which has none.
+
+        It is dropped if the server is gone.
+        """
+        if self.request_meta is not None:
+            return
+        work = self.send(b'{"jsonrpc":"2.0","method":"%b","params":%b}' % (method, params))
+        if method == _INITIALIZED:
+            self._greeting = self.spawn(work)
+        else:
+            self.spawn(work)
+
+    def tell_cancelled(self, number: int, why: str) -> None:
+        """Tell the server to stop; in the stateless era closing the request has told it."""
+        if self.agreed:
+            params = orjson.dumps({"requestId": number, "reason": why})
+            self.notify(b"notifications/cancelled", params)
+
     def answer(self, message: dict[str, Any]) -> None:
         """Answer what the server asked."""
+        self.spawn(self.send(orjson.dumps(message)))
 
     def refuse_if_ended(self) -> None:
         """Refuse a request that cannot be sent any more.
@@ -120,10 +144,6 @@ class Inbox(ABC):
         """Wait until nothing runs beside the calls any more; only after `finish`."""
         if self._beside:
             await asyncio.wait(self._beside)
-
-    def greet(self, work: Coroutine[Any, Any, None]) -> None:
-        """Tell the server that the handshake is complete; later requests wait for that."""
-        self._greeting = self.spawn(work)
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None] | None:
         """Do something beside the calls, until the wire ends."""

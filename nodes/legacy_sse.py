@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 from urllib.parse import urljoin
 
 import httpx2
-import orjson
 
-from nodes.answers import broke_off, origin_of, refusal, unreachable
+from nodes.answers import NOT_CONNECTED, body_of, broke_off, origin_of, refusal, unreachable
 from nodes.channel import MAX_LINE_BYTES, Reply
-from nodes.inbox import Inbox
-from nodes.streamable import CHECK_LIMIT_S, CHECK_S, INITIALIZED, NOT_CONNECTED
+from nodes.inbox import CHECK_LIMIT_S, CHECK_S, Inbox
 from wire.errors import PlatformError, ServerError
 
 
@@ -73,24 +70,6 @@ class LegacySse(Inbox):
             del self._pending[number]
         self.agreed = True
         return reply
-
-    def notify(self, method: bytes, params: bytes = b"{}") -> None:
-        """Send a notification; it is dropped if the server is gone."""
-        work = self._send(b'{"jsonrpc":"2.0","method":"%b","params":%b}' % (method, params))
-        if method == INITIALIZED:
-            self.greet(work)
-        else:
-            self.spawn(work)
-
-    def tell_cancelled(self, number: int, why: str) -> None:
-        """Tell the server to stop working on a request."""
-        if self.agreed:
-            params = orjson.dumps({"requestId": number, "reason": why})
-            self.notify(b"notifications/cancelled", params)
-
-    def answer(self, message: dict[str, Any]) -> None:
-        """Answer what the server asked."""
-        self.spawn(self._send(orjson.dumps(message)))
 
     def listen(self) -> None:
         """Look from time to time whether the other end of the stream is still there."""
@@ -152,15 +131,16 @@ class LegacySse(Inbox):
         target = self._endpoint.result()
         headers = {"content-type": "application/json"}
         try:
-            answer = await self._client.post(target, content=body, headers=headers)
+            async with self._client.stream("POST", target, content=body, headers=headers) as answer:
+                if not answer.is_success:
+                    raise refusal(self.name, self.origin, answer)
+                await body_of(self.name, self.origin, answer)
         except NOT_CONNECTED as error:
             raise unreachable(self.name, self.origin, error) from None
         except httpx2.HTTPError:
             raise broke_off(self.name, self.origin) from None
-        if not answer.is_success:
-            raise refusal(self.name, self.origin, answer)
 
-    async def _send(self, body: bytes) -> None:
+    async def send(self, body: bytes) -> None:
         """Send what has no response; a failure shows at the next request."""
         with suppress(PlatformError, TimeoutError):
             async with asyncio.timeout(CHECK_LIMIT_S):

@@ -10,6 +10,7 @@ import asyncio
 from typing import Any, Protocol
 
 from nodes.channel import Reply
+from nodes.files_socket import FilesSocket
 
 
 class StartFailed(Exception):
@@ -24,6 +25,11 @@ class Life(Protocol):
 
     ended: asyncio.Event
     """Set when no further call can be answered: it died, or it cannot be reached any more."""
+
+    @property
+    def files(self) -> FilesSocket | None:
+        """Where it serves files, if that is its task; while this is held, it is not idle."""
+        ...
 
     @property
     def pid(self) -> int | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nodes.entries import Entry
+from nodes.lingering import Lingering
 from nodes.unit import Unit
 from wire.errors import ServerUnavailable
 from wire.models import ServerReport, ServerState, ToolInfo
@@ -24,6 +25,7 @@ class Plug:
         refused: The changed entry that did not start, so that `current` stayed.
         refusal: Why it did not start.
         source: Where the entry comes from; see `ServerReport`.
+        lingering: Who served before and still holds what handles name.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Plug:
     refused: Entry | None = None
     refusal: str | None = None
     source: str = ""
+    lingering: Lingering = field(default_factory=Lingering)
 
     def is_serving(self) -> bool:
         """Whether `current` takes calls."""

@@ -34,6 +34,8 @@ class Pool:
         on_change: Called after each change of state, error or tools.
     """
 
+    files = None
+
     def __init__(
         self, entry: Entry, surroundings: Surroundings, on_change: Callable[[], None]
     ) -> None:

@@ -7,7 +7,7 @@ import json
 import logging
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,21 @@ class Profile:
     sources: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     fault: str | None = None
+
+
+def with_one_for_files(profile: Profile) -> Profile:
+    """Return a profile in which one entry at most serves files; it is the fault of the others."""
+    having = [name for name, it in profile.entries.items() if it.files and it.enabled]
+    if len(having) < 2:
+        return profile
+    first, *others = having
+    fault = (
+        f"`agentdock.files`: {first!r} serves the files of this node already, and only one entry "
+        "may. Leave it out here."
+    )
+    entries = {name: it for name, it in profile.entries.items() if name not in others}
+    faults = {**profile.faults, **dict.fromkeys(others, fault)}
+    return replace(profile, entries=entries, faults=faults)
 
 
 class ProfileFault(Exception):

@@ -79,6 +79,7 @@ class Remote:
         self._newest_first = place.transport is not Transport.SSE
         self._idle = asyncio.Event()
         self.where = origin_of(place.url)
+        self.files = None
         self.ended = self._wire.ended
         self.in_flight = 0
         self.away = False

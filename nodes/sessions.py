@@ -43,6 +43,8 @@ class Sessions:
         on_change: Called after each change of state, error or tools.
     """
 
+    files = None
+
     def __init__(
         self, entry: Entry, surroundings: Surroundings, on_change: Callable[[], None]
     ) -> None:
@@ -144,7 +146,10 @@ class Sessions:
         return owner in self._live or (self._before is not None and self._before.has(owner))
 
     def retire(self, on_empty: Callable[[], None]) -> None:
-        """Open nothing any more, and call `on_empty` when the last Session is closed."""
+        """Open nothing any more, and call `on_empty` when the last Session is closed.
+
+        That is the last one here and in what came before: those live in a chain that ends with us.
+        """
         self._on_empty = on_empty
         if self._unused:
             self._unused = False
@@ -271,7 +276,7 @@ class Sessions:
         return task
 
     def _tell_if_empty(self) -> None:
-        if not self._live and self._on_empty is not None:
+        if not self._live and self._before is None and self._on_empty is not None:
             on_empty, self._on_empty = self._on_empty, None
             on_empty()
 
@@ -279,6 +284,7 @@ class Sessions:
         before, self._before = self._before, None
         if before is not None:
             self._spawn(before.stop())
+            self._tell_if_empty()
 
     def _first_changed(self) -> None:
         """Follow the first process until it was ready once; from then on Sessions can be opened."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
 
 import httpx2
 import orjson
 from mcp.shared.inbound import encode_header_value, mcp_param_headers, x_mcp_header_map
 
-from nodes.answers import broke_off, origin_of, refusal, unreachable
+from nodes.answers import NOT_CONNECTED, body_of, broke_off, origin_of, refusal, unreachable
 from nodes.channel import MAX_LINE_BYTES, Reply
 from nodes.handshake import STATELESS_VERSION
-from nodes.inbox import Inbox, is_response
+from nodes.inbox import CHECK_LIMIT_S, CHECK_S, Inbox, is_response
 from nodes.lines import with_meta
 from wire.errors import PlatformError, ServerError, ServerUnavailable
 
@@ -28,22 +28,25 @@ ACCEPT = {
 }
 SESSION = "mcp-session-id"
 VERSION = "mcp-protocol-version"
-CHECK_S = 15.0
-"""Time between two looks at a server that offers no stream to notice its death by."""
-
-CHECK_LIMIT_S = 5.0
 GOODBYE_S = 1.0
 SILENCE_S = 60.0
 """Silence of an open stream after which it is looked whether the server is still there."""
 
-INITIALIZED = b"notifications/initialized"
 RESUME_S = 1.0
-NOT_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+SHORTEST_RESUME_S = 0.01
 LISTEN = b'{"notifications":{"toolsListChanged":true}}'
 
 
 class _Forgotten(Exception):
     """The server does not know our session any more, so it ran nothing."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a stream broke off, and how long the server wants us to wait before we go on."""
+
+    last_id: str = ""
+    pause_s: float = RESUME_S
 
 
 class Streamable(Inbox):
@@ -104,26 +107,6 @@ class Streamable(Inbox):
             self._learn(reply)
         return reply
 
-    def notify(self, method: bytes, params: bytes = b"{}") -> None:
-        """Send a notification, unless the stateless era is spoken, which has none."""
-        if self.request_meta is not None:
-            return
-        work = self._send(b'{"jsonrpc":"2.0","method":"%b","params":%b}' % (method, params))
-        if method == INITIALIZED:
-            self.greet(work)
-        else:
-            self.spawn(work)
-
-    def tell_cancelled(self, number: int, why: str) -> None:
-        """Tell the server to stop; in the stateless era closing the request has told it."""
-        if self.request_meta is None and self.agreed:
-            params = orjson.dumps({"requestId": number, "reason": why})
-            self.notify(b"notifications/cancelled", params)
-
-    def answer(self, message: dict[str, Any]) -> None:
-        """Answer what the server asked."""
-        self.spawn(self._send(orjson.dumps(message)))
-
     def listen(self) -> None:
         """Watch for changes of the tools, and for the server's death."""
         self.spawn(self._watch())
@@ -155,10 +138,16 @@ class Streamable(Inbox):
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         if answer.status_code == 200 and kind == "text/event-stream":
             return await self._read_stream(answer, number)
-        raw = await answer.aread() if kind == "application/json" else b""
+        raw = b""
+        if kind == "application/json":
+            raw = await body_of(self.name, self.origin, answer)
         with suppress(orjson.JSONDecodeError):
             message = orjson.loads(raw)
-            if is_response(message) and (answer.status_code == 200 or "error" in message):
+            if (
+                is_response(message)
+                and message.get("id") in (number, None)
+                and (answer.status_code == 200 or "error" in message)
+            ):
                 return Reply(message, raw)
         if answer.status_code == 404 and SESSION in self._headers:
             raise _Forgotten
@@ -166,21 +155,29 @@ class Streamable(Inbox):
 
     async def _read_stream(self, answer: httpx2.Response, number: int) -> Reply:
         """Return the response that a stream brings; one that breaks off is resumed if it can be."""
-        last_id, pause_s = "", RESUME_S
+        place = _Place()
+        reply = await self._find(answer, number, place)
+        while reply is None:
+            if not place.last_id or SESSION not in self._headers:
+                raise httpx2.RemoteProtocolError("the stream ended without a response")
+            await asyncio.sleep(max(place.pause_s, SHORTEST_RESUME_S))
+            headers = {**self._headers, "last-event-id": place.last_id}
+            async with self._client.stream("GET", self._url, headers=headers) as resumed:
+                if resumed.status_code != 200:
+                    raise httpx2.RemoteProtocolError("the stream cannot be resumed")
+                reply = await self._find(resumed, number, place)
+        return reply
+
+    async def _find(self, answer: httpx2.Response, number: int, place: _Place) -> Reply | None:
+        """Read a stream up to the response, and note the place; None if it ends before that."""
         async for event in _events(answer):
-            last_id = event.id or last_id
-            pause_s = event.retry / 1000 if event.retry is not None else pause_s
+            place.last_id = event.id or place.last_id
+            if event.retry is not None:
+                place.pause_s = event.retry / 1000
             reply = self.take(event.data)
             if reply is not None and reply.message.get("id") in (number, None):
                 return reply
-        if not last_id or SESSION not in self._headers:
-            raise httpx2.RemoteProtocolError("the stream ended without a response")
-        await asyncio.sleep(pause_s)
-        headers = {**self._headers, "last-event-id": last_id}
-        async with self._client.stream("GET", self._url, headers=headers) as resumed:
-            if resumed.status_code != 200:
-                raise httpx2.RemoteProtocolError("the stream cannot be resumed")
-            return await self._read_stream(resumed, number)
+        return None
 
     def _agree(self, reply: Reply, answer: httpx2.Response) -> None:
         result = reply.message.get("result")
@@ -209,11 +206,16 @@ class Streamable(Inbox):
             if isinstance(tool, dict) and isinstance(tool.get("inputSchema"), dict):
                 self._mirrored[str(tool.get("name"))] = x_mcp_header_map(tool["inputSchema"])
 
-    async def _send(self, body: bytes) -> None:
+    async def send(self, body: bytes) -> None:
         """Send what has no response; a failure shows at the next request."""
-        with suppress(httpx2.HTTPError, TimeoutError):
-            async with asyncio.timeout(CHECK_LIMIT_S):
-                await self._client.post(self._url, content=body, headers=self._headers)
+        with suppress(httpx2.HTTPError, PlatformError, TimeoutError):
+            async with (
+                asyncio.timeout(CHECK_LIMIT_S),
+                self._client.stream(
+                    "POST", self._url, content=body, headers=self._headers
+                ) as answer,
+            ):
+                await body_of(self.name, self.origin, answer)
 
     # Watching.
 

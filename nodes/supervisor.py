@@ -13,6 +13,7 @@ from typing import Any
 
 from nodes.channel import Reply
 from nodes.entries import Entry
+from nodes.files_socket import FilesSocket
 from nodes.handshake import HandshakeFailed
 from nodes.life import Life, StartFailed
 from nodes.lives import life_of
@@ -65,6 +66,12 @@ class Supervisor:
         return 0 if self._life is None or not self._takes_calls else self._life.in_flight
 
     @property
+    def files(self) -> FilesSocket | None:
+        """Where it serves files; see `Unit.files`."""
+        life = self._life
+        return life.files if life is not None and self.state is ServerState.READY else None
+
+    @property
     def pid(self) -> int | None:
         """The process's id while one runs; None for a remote service."""
         return None if self._life is None else self._life.pid
@@ -80,6 +87,7 @@ class Supervisor:
             restarts=self.restarts,
             in_flight=self.in_flight,
             retry_after_s=None if self.state is ServerState.READY else self._retry_after_s(),
+            files=self.entry.files,
         )
 
     @property
@@ -241,7 +249,8 @@ class Supervisor:
                 self._set_tools(await life.list_tools())
                 self._on_change()
         except (PlatformError, HandshakeFailed) as error:
-            log.warning("tool server %s: its changed tools are unknown: %s", self.entry.name, error)
+            why = self.entry.censor(str(error))
+            log.warning("tool server %s: its changed tools are unknown: %s", self.entry.name, why)
         finally:
             self._listing = None
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from nodes.channel import Reply
 from nodes.entries import Entry
+from nodes.files_socket import FilesSocket
 from wire.models import ServerReport, ServerState, ToolInfo
 
 
@@ -40,6 +41,11 @@ class Unit(Protocol):
     @property
     def offers_tools(self) -> bool:
         """Whether its tools are listed: they are while it is likely to serve again soon."""
+        ...
+
+    @property
+    def files(self) -> FilesSocket | None:
+        """Where it serves files, if that is its task and it can do so now."""
         ...
 
     @property

@@ -22,7 +22,10 @@ RESERVED = "AGENTDOCK_"
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 """`${VAR}` or `${VAR:-default}`."""
 
-KEY_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
+KEY_NAME = re.compile(
+    r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|AUTH|COOKIE|(?<![A-Z])(?:DSN|PAT)(?![A-Z])",
+    re.IGNORECASE,
+)
 """Names of variables and headers whose values are never shown."""
 
 _MISSING = {
@@ -70,12 +73,14 @@ class Extras(BaseModel):
     idempotent: list[str] = []
     env_pass: list[str] = []
     affinity: str | None = None
+    linger_s: float = Field(default=0.0, ge=0, le=86_400)
     max_result_chars: int | None = Field(default=None, gt=0)
     max_in_flight: int | None = Field(default=None, gt=0)
     scope: Literal["shared", "session"] = "shared"
     processes: int = Field(default=1, ge=1, le=MAX_PROCESSES)
     session_idle_s: float = Field(default=600.0, gt=0, le=86_400)
     max_sessions: int = Field(default=64, ge=1, le=10_000)
+    files: bool = False
 
 
 class EntryForm(BaseModel):
@@ -157,6 +162,8 @@ def _check_remote(form: RemoteForm) -> None:
         raise EntryFault("`agentdock.env_pass` is for programs; a remote one has no environment.")
     if form.agentdock.processes > 1:
         raise EntryFault("`agentdock.processes` is for programs; a remote one has its own.")
+    if form.agentdock.files:
+        raise EntryFault("`agentdock.files` is for programs; a remote one is given no socket.")
     if form.type not in TRANSPORTS:
         raise EntryFault(f"`type`: with a `url` it must be one of {', '.join(TRANSPORTS)}.")
     _check_references("url", form.url)
@@ -214,6 +221,16 @@ def _check_scope(extras: Extras) -> None:
         raise EntryFault(
             "`agentdock.affinity` with `processes` above 1: a handle names a node, not one of "
             "several processes there. Leave one of them out."
+        )
+    if extras.linger_s and extras.affinity is None:
+        raise EntryFault(
+            "`agentdock.linger_s` is for tool servers that hand out handles: name the argument in "
+            "`affinity`."
+        )
+    if extras.files and (extras.processes > 1 or extras.scope == "session"):
+        raise EntryFault(
+            '`agentdock.files` with `processes` above 1, or scope = "session": files are served by '
+            "one process, which a node must be able to name. Leave one of them out."
         )
     if extras.scope == "session":
         if extras.processes > 1:

@@ -209,6 +209,13 @@ class CallTimedOut(PlatformError):
     rpc_code = REQUEST_TIMEOUT
 
 
+class TransferStalled(PlatformError):
+    """A file stopped moving on its way, so the transfer was given up; it may be stored."""
+
+    code = "transfer_stalled"
+    http_status = 504
+
+
 class SandboxLost(PlatformError):
     """The node that held the sandbox is gone, and the sandbox with it."""
 

@@ -109,6 +109,7 @@ class ServerReport(BaseModel):
 
     `processes` lists those of a pool, or of Sessions; then `pid` is None. `source` is the file that
     its entry stands in, or `api`. `changing` means that a changed entry is starting beside it.
+    `files` means that it serves `/v1/files` and `/v1/sandboxes` for its node.
     """
 
     name: str
@@ -122,6 +123,7 @@ class ServerReport(BaseModel):
     processes: list[ProcessReport] = []
     source: str = ""
     changing: bool = False
+    files: bool = False
 
     def process(self) -> ProcessReport:
         """Return the part of it that one process among several has for itself."""

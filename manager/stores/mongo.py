@@ -10,13 +10,13 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
-from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne, WriteConcern
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne, WriteConcern, timeout
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
@@ -35,6 +35,7 @@ from manager.stores.mongo_calls import (
     repeats_of,
     sums_of,
 )
+from manager.stores.mongo_reports import readable, stored_node, stored_tool
 from manager.stores.sharing import Heartbeat
 from wire.errors import StoreUnavailable
 from wire.models import NodeReport, Registration, ToolInfo
@@ -54,6 +55,9 @@ OPTIONS: dict[str, Any] = {
 
 BOUND_S = 3.0
 """Longest wait whatever the driver does, such as looking up names."""
+
+SEARCH_S = 20.0
+"""The same for what reads call records, of which there may be millions."""
 
 RETRY_S = 0.5
 DURABLE = WriteConcern("majority", j=True)
@@ -157,12 +161,12 @@ class MongoStore:
 
     async def nodes(self) -> list[StoredNode]:
         """See `Store`."""
-        return _readable(await self._find("nodes", {}), _stored_node)
+        return readable(await self._find("nodes", {}), stored_node)
 
     async def nodes_named(self, node_ids: Sequence[str]) -> list[StoredNode]:
         """See `SharedStore`."""
         found = await self._find("nodes", {"_id": {"$in": list(node_ids)}})
-        return _readable(found, _stored_node)
+        return readable(found, stored_node)
 
     async def forget_node(self, node_id: str) -> None:
         """See `Store`."""
@@ -176,7 +180,7 @@ class MongoStore:
 
     async def tools(self) -> list[StoredTool]:
         """See `Store`."""
-        return _readable(await self._find("tools", {}), _stored_tool)
+        return readable(await self._find("tools", {}), stored_tool)
 
     async def save_registration(self, registration: Registration, replaces: int | None) -> bool:
         """See `Store`."""
@@ -199,7 +203,7 @@ class MongoStore:
     async def registrations(self) -> list[Registration]:
         """See `Store`."""
         found = await self._find("registrations", {})
-        return _readable(found, lambda d: Registration.model_validate_json(d["registration"]))
+        return readable(found, lambda d: Registration.model_validate_json(d["registration"]))
 
     async def sweep_registrations(self, older_than: int) -> int:
         """See `Store`."""
@@ -218,7 +222,7 @@ class MongoStore:
         """See `Store`."""
         match = match_calls(wanted, after)
         order = [("started_at", DESCENDING), ("_id", DESCENDING)]
-        found = await self._run(
+        found = await self._search(
             lambda db: db.calls.find(match).sort(order).limit(limit).to_list(None)
         )
         return [call_record(d) for d in found]
@@ -226,13 +230,13 @@ class MongoStore:
     async def sum_calls(self, by: By, wanted: CallFilter) -> list[CallSum]:
         """See `Store`."""
         steps = sums_of(by, wanted)
-        found = await self._run(lambda db: db.calls.aggregate(steps).to_list(None))
+        found = await self._search(lambda db: db.calls.aggregate(steps).to_list(None))
         return [call_sum(by, d) for d in found]
 
     async def repeats(self, by: By, wanted: CallFilter) -> list[Repeats]:
         """See `Store`."""
         steps = repeats_of(by, wanted)
-        found = await self._run(lambda db: db.calls.aggregate(steps).to_list(None))
+        found = await self._search(lambda db: db.calls.aggregate(steps).to_list(None))
         return [Repeats(group_in(by, d["_id"]), d["calls"], d["distinct"]) for d in found]
 
     async def sweep_calls(self, older_than: float) -> int:
@@ -268,10 +272,30 @@ class MongoStore:
             lambda db: db[collection].find(match, fields).sort("_id", ASCENDING).to_list(None)
         )
 
-    async def _run(self, work: Callable[[Database], Awaitable[T]]) -> T:
-        """Do one piece of work in bounded time, on a database whose schema was checked."""
+    async def _search(self, work: Callable[[Database], Awaitable[T]]) -> T:
+        """Read what may be much. That it takes long does not mean that the server is away."""
+        if self._away is not None or not self._checked:
+            await self.check()
+        try:
+            with timeout(SEARCH_S):
+                async with asyncio.timeout(SEARCH_S + 1):
+                    return await work(self._database())
+        except (PyMongoError, OSError) as error:
+            if isinstance(error, TimeoutError) or getattr(error, "timeout", False):
+                raise StoreUnavailable(
+                    f"The store at {self._address.name} did not find it within {SEARCH_S:g} s. "
+                    "Ask for a shorter time."
+                ) from error
+            raise self._failed(error) from error
+
+    def _database(self) -> Database:
         if self._client is None:
             raise StoreUnavailable(f"The store at {self._address.name} is not open.")
+        return self._client.get_database(self._address.database, write_concern=DURABLE)
+
+    async def _run(self, work: Callable[[Database], Awaitable[T]]) -> T:
+        """Do one piece of work in bounded time, on a database whose schema was checked."""
+        db = self._database()
         if self._away is not None:
             if time.monotonic() < self._retry_at:
                 raise StoreUnavailable(self._away)
@@ -279,7 +303,6 @@ class MongoStore:
             self._retry_at = time.monotonic() + BOUND_S
         try:
             async with asyncio.timeout(BOUND_S):
-                db = self._client.get_database(self._address.database, write_concern=DURABLE)
                 if not self._checked:
                     await self._check_schema(db)
                 done = await work(db)
@@ -351,27 +374,6 @@ def _reason(error: Exception) -> str:
         return str(error.details.get("errmsg") or error).rstrip(".")
     text = str(error).partition(", Timeout: ")[0].partition(" (configured timeouts")[0]
     return (text or type(error).__name__).rstrip(".")
-
-
-def _stored_node(document: Document) -> StoredNode:
-    return StoredNode(NodeReport.model_validate_json(document["report"]), document["seen_at"])
-
-
-def _stored_tool(document: Document) -> StoredTool:
-    tool = ToolInfo.model_validate_json(document["tool"])
-    return StoredTool(tool, document["first_seen"], document["last_seen"])
-
-
-def _readable(documents: Iterable[Document], read: Callable[[Document], T]) -> list[T]:
-    """Read documents; one that another version wrote is passed over."""
-    found = []
-    for document in documents:
-        try:
-            found.append(read(document))
-        except (ValueError, KeyError) as error:
-            reason = str(error).partition("\n")[0]
-            log.warning("%r in the store cannot be read: %s", document["_id"], reason)
-    return found
 
 
 def _tool_update(tool: ToolInfo, seen_at: float) -> UpdateOne:

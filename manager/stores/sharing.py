@@ -32,7 +32,8 @@ class SharedStore(Store, Protocol):
 
     It may be away when a manager starts: once `open` was called, each method connects and brings
     the schema up to date by itself, as soon as that is possible. Every method returns or raises
-    within seconds. It drops old call records by itself, so nobody needs to sweep.
+    within seconds; what searches call records may take half a minute. It drops old call records by
+    itself, so nobody needs to sweep.
     """
 
     async def beat_node(self, report: NodeReport, seen_at: float) -> bool:

@@ -1,7 +1,8 @@
 """The store in one SQLite file, for one manager.
 
 All statements run on one thread of their own: each method is one piece of work there, so no two of
-them ever interleave and the event loop never waits for the disk.
+them ever interleave and the event loop never waits for the disk. Only what searches call records,
+of which there may be millions, runs beside them, on a connection that can but read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,6 +104,7 @@ class SqliteStore:
     def __init__(self, path: str) -> None:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._searching = ThreadPoolExecutor(1, thread_name_prefix="search")
         self._connection: sqlite3.Connection | None = None
         self._lock: int | None = None
 
@@ -187,10 +190,10 @@ class SqliteStore:
         if after is not None:
             where += " AND (started_at, id) < (?, ?)"
             values += [after.started_at, after.id]
-        rows = await self._read(
+        rows = await self._search(
             f"SELECT {', '.join(RECORD)} FROM calls WHERE {where}"
             " ORDER BY started_at DESC, id DESC LIMIT ?",
-            (*values, limit),
+            [*values, limit],
         )
         return [CallRecord(*row[:10], *map(_loads, row[10:12]), *row[12:]) for row in rows]
 
@@ -198,10 +201,10 @@ class SqliteStore:
         """See `Store`."""
         where, values = _where(wanted)
         group = ", ".join(COLUMNS[by])
-        rows = await self._read(
+        rows = await self._search(
             f"SELECT outcome, duration_class, count(*), sum(request_bytes), sum(result_bytes),"
             f" {group} FROM calls WHERE {where} GROUP BY outcome, duration_class, {group}",
-            tuple(values),
+            values,
         )
         return [CallSum(tuple(row[5:]), *row[:5]) for row in rows]
 
@@ -209,12 +212,12 @@ class SqliteStore:
         """See `Store`."""
         where, values = _where(wanted)
         group = ", ".join(COLUMNS[by])
-        rows = await self._read(
+        rows = await self._search(
             f"SELECT sum(calls), count(*), {group} FROM ("
             f"SELECT count(*) AS calls, {group} FROM calls"
             f" WHERE {where} AND session IS NOT NULL AND digest IS NOT NULL"
             f" GROUP BY {group}, owner, server, tool, digest) GROUP BY {group}",
-            tuple(values),
+            values,
         )
         return [Repeats(tuple(row[2:]), *row[:2]) for row in rows]
 
@@ -239,6 +242,19 @@ class SqliteStore:
     async def _read(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
         return await self._run(lambda c: c.execute(query, values).fetchall())
 
+    async def _search(self, query: str, values: Sequence[object]) -> list[Any]:
+        if self._path == MEMORY:
+            return await self._read(query, tuple(values))
+
+        def work() -> list[Any]:
+            if self._connection is None:
+                raise sqlite3.ProgrammingError("the store is not open")
+            address = f"{Path(self._path).absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True)) as connection:
+                return connection.execute(query, values).fetchall()
+
+        return await self._on_thread(work, self._searching)
+
     async def _write(self, query: str, rows: Iterable[tuple[object, ...]]) -> int:
         """Run a statement for each row; return how many records it touched."""
         return await self._run(lambda c: c.executemany(query, rows).rowcount)
@@ -258,10 +274,12 @@ class SqliteStore:
 
         return await self._on_thread(guarded)
 
-    async def _on_thread(self, work: Callable[[], T]) -> T:
+    async def _on_thread(
+        self, work: Callable[[], T], thread: ThreadPoolExecutor | None = None
+    ) -> T:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, work)
+            return await loop.run_in_executor(thread or self._thread, work)
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"The store at {self._path} failed: {error}.") from error
 

@@ -16,9 +16,10 @@ from mcp_servers.sandbox.files_server import FilesApp, serving
 from mcp_servers.sandbox.levels.base import Level
 from mcp_servers.sandbox.levels.choice import BEST_FIRST, choose
 from mcp_servers.sandbox.levels.zygote import ZygoteLevel
+from mcp_servers.sandbox.quota import Quota
 from mcp_servers.sandbox.record import Records
 from mcp_servers.sandbox.sandboxes import Sandboxes
-from mcp_servers.sandbox.settings import SandboxSettings
+from mcp_servers.sandbox.settings import MIB, SandboxSettings
 from mcp_servers.sandbox.tools import Tools
 from mcp_servers.sandbox.transfers import FileArea, Transfers
 from mcp_servers.sandbox.turns import Turns
@@ -54,7 +55,8 @@ async def running(settings: SandboxSettings) -> AsyncIterator[Tools]:
         stack.push_async_callback(sandboxes.end)
         tasks.start_soon(sandboxes.sweep)
         fetcher = await stack.enter_async_context(create_fetcher())
-        area = FileArea(settings.files_dir or state / "files")
+        quota = Quota(settings.area * MIB, settings.area_files)
+        area = FileArea(settings.files_dir or state / "files", quota)
         if settings.files_socket is not None:
             files = FilesApp(area, sandboxes)
             await stack.enter_async_context(serving(files, settings.files_socket))

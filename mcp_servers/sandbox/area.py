@@ -7,10 +7,11 @@ touched, and what is checked is the open file itself.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +22,10 @@ from mcp_servers.sandbox.beneath import Open, best_open
 from mcp_servers.sandbox.paths import DRAFT
 
 MAX_LISTED = 10_000
+
+Room = Callable[[int, int], None]
+"""Bounds what is kept in a folder: told of growth in bytes and files (folders count as such) before
+it happens, and of what goes, in negative numbers. Refuses by a FileFault. Called in any thread."""
 
 
 class FileFault(Exception):
@@ -78,11 +83,13 @@ class OpenFile:
 class Draft:
     """A file that arrives, under a name of ours, until `commit`. Left uncommitted it is deleted."""
 
-    def __init__(self, folder: int, fd: int, draft: str, name: str) -> None:
+    def __init__(self, folder: int, fd: int, draft: str, name: str, room: Room) -> None:
         self._folder = folder
         self._fd = fd
         self._draft: str | None = draft
         self._name = name
+        self._room = room
+        self._size = 0
 
     def write(self, data: bytes) -> None:
         """Append `data`.
@@ -90,6 +97,8 @@ class Draft:
         Raises:
             FileFault: there is no room for it.
         """
+        self._room(len(data), 0)
+        self._size += len(data)
         rest = memoryview(data)
         try:
             while rest:
@@ -105,7 +114,7 @@ class Draft:
         """
         assert self._draft is not None
         try:
-            replaces = _check_replaceable(self._folder, self._name)
+            replaced = _check_replaceable(self._folder, self._name)
             ours = os.fstat(self._fd)
             there = os.stat(self._draft, dir_fd=self._folder, follow_symlinks=False)
             if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
@@ -114,7 +123,10 @@ class Draft:
         except OSError as error:
             raise _fault(error, self._name) from None
         self._draft = None
-        return replaces
+        if replaced is None:
+            return False
+        self._room(-replaced, -1)
+        return True
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -130,6 +142,7 @@ class Draft:
         if self._draft is not None:
             with suppress(OSError):
                 os.unlink(self._draft, dir_fd=self._folder)
+            self._room(-self._size, -1)
         os.close(self._fd)
         os.close(self._folder)
 
@@ -141,14 +154,20 @@ class Folder:
         fd: Descriptor of the folder; it stays the caller's.
         owner: User and group that new files and folders get; None for our own.
         open_beneath: How to open; None for the best that the machine allows.
+        room: Bounds what is kept; None for no bound but the disk.
     """
 
     def __init__(
-        self, fd: int, owner: tuple[int, int] | None = None, open_beneath: Open | None = None
+        self,
+        fd: int,
+        owner: tuple[int, int] | None = None,
+        open_beneath: Open | None = None,
+        room: Room | None = None,
     ) -> None:
         self._fd = fd
         self._owner = owner
         self._open = open_beneath or best_open()
+        self._room = room or _boundless
 
     def open(self, names: Sequence[str]) -> OpenFile:
         """Open a plain file for reading.
@@ -183,17 +202,32 @@ class Folder:
             raise _fault(error, name) from None
         try:
             _check_replaceable(folder, names[-1])
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(draft, flags, 0o644, dir_fd=folder)
+            fd = self._create(draft, folder)
         except OSError as error:
             os.close(folder)
             raise _fault(error, name) from None
         except BaseException:
             os.close(folder)
             raise
+        return Draft(folder, fd, draft, names[-1], self._room)
+
+    def _create(self, draft: str, folder: int) -> int:
+        """Return the descriptor of a new file, locked for as long as it is open.
+
+        By the lock others see that a draft is still written, and that a killed server's is not.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._room(0, 1)
+        try:
+            fd = os.open(draft, flags, 0o644, dir_fd=folder)
+        except OSError:
+            self._room(0, -1)
+            raise
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if self._owner is not None:
             os.fchown(fd, *self._owner)
-        return Draft(folder, fd, draft, names[-1])
+        return fd
 
     def list(self, names: Sequence[str]) -> list[Item]:
         """Return what is in a folder, by name; at most MAX_LISTED items.
@@ -235,6 +269,7 @@ class Folder:
             raise _fault(error, name) from None
         finally:
             os.close(folder)
+        self._room(0 if stat.S_ISDIR(found.st_mode) else -found.st_size, -1)
 
     def _make_folders(self, names: Sequence[str]) -> int:
         """Return the descriptor of a folder beneath ours; it and those on the way are made."""
@@ -253,10 +288,24 @@ class Folder:
             made = True
         except FileExistsError:
             made = False
+        if made:
+            self._count_folder(folder, name)
         below = self._open(folder, (name,), os.O_RDONLY | os.O_DIRECTORY, 0)
         if made and self._owner is not None:
             os.fchown(below, *self._owner)
         return below
+
+    def _count_folder(self, folder: int, name: str) -> None:
+        try:
+            self._room(0, 1)
+        except FileFault:
+            with suppress(OSError):
+                os.rmdir(name, dir_fd=folder)
+            raise
+
+
+def _boundless(size: int, files: int) -> None:
+    """Have room for everything."""
 
 
 def _items(folder: int, names: Iterable[str]) -> Iterator[Item]:
@@ -281,16 +330,16 @@ def _check_plain(found: os.stat_result, name: str) -> None:
         raise _not_plain(name, "a hard link: the same file has other names")
 
 
-def _check_replaceable(folder: int, name: str) -> bool:
-    """Return whether a plain file has the name; whatever else has it is refused."""
+def _check_replaceable(folder: int, name: str) -> int | None:
+    """Return the size of the plain file that has the name, if any has; others are refused."""
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
-        return False
+        return None
     if stat.S_ISLNK(found.st_mode):
         raise _not_plain(name, "a symlink")
     _check_plain(found, name)
-    return True
+    return found.st_size
 
 
 def _not_plain(name: str, what: str) -> FileFault:

@@ -1,7 +1,8 @@
 """Files over HTTP on a unix socket: what the node relays for agents, so that no file is base64.
 
-`/v1/files/{path}` is the owner's folder, `/v1/sandboxes/{id}/files/{path}` a sandbox's workspace.
-The node says in a header whose request it is; the socket lies where only the node can reach it.
+`/v1/files/{path}` is the owner's folder, `/v1/sandboxes/{id}/files/{path}` a sandbox's workspace,
+`/v1/sandboxes` the owner's sandboxes. The node says in a header whose request it is; the socket
+lies where only the node can reach it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from email.utils import formatdate
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import anyio.to_thread
 import uvicorn
@@ -25,13 +26,14 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from mcp_servers.sandbox import paths
-from mcp_servers.sandbox.area import FileFault, Folder, OpenFile
+from mcp_servers.sandbox.area import Folder, OpenFile
+from mcp_servers.sandbox.problems import HANDLERS, problem
 from mcp_servers.sandbox.transfers import (
     MAX_FILE,
     PIECE,
     FileArea,
     NoWorkspace,
-    Workspaces,
+    Sandboxes,
     too_large,
 )
 
@@ -45,33 +47,53 @@ class FilesApp:
 
     Args:
         area: The owners' folders.
-        workspaces: The sandboxes' files; None while there are no sandboxes that keep any.
+        sandboxes: The sandboxes and their files; None while there are none that last.
         max_bytes: Largest file.
     """
 
     def __init__(
-        self, area: FileArea, workspaces: Workspaces | None = None, max_bytes: int = MAX_FILE
+        self, area: FileArea, sandboxes: Sandboxes | None = None, max_bytes: int = MAX_FILE
     ) -> None:
         self._area = area
-        self._workspaces = workspaces
+        self._sandboxes = sandboxes
         self._max_bytes = max_bytes
         methods = ["GET", "HEAD", "PUT", "DELETE"]
         self.app = Starlette(
             routes=[
                 Route("/v1/files", self._answer, methods=["GET", "HEAD"]),
                 Route("/v1/files/{path:path}", self._answer, methods=methods),
+                Route("/v1/sandboxes", self._list_sandboxes, methods=["GET"]),
+                Route("/v1/sandboxes/{sandbox}", self._show_sandbox, methods=["GET"]),
+                Route("/v1/sandboxes/{sandbox}", self._close_sandbox, methods=["DELETE"]),
+                Route("/v1/sandboxes/{sandbox}/files", self._answer, methods=["GET", "HEAD"]),
                 Route("/v1/sandboxes/{sandbox}/files/{path:path}", self._answer, methods=methods),
             ],
-            exception_handlers={
-                FileFault: _refused,
-                paths.BadPath: _bad,
-                NoWorkspace: _none,
-                ClientDisconnect: _gone,
-            },
+            exception_handlers=HANDLERS,
         )
+
+    async def tidy(self) -> None:
+        """Delete what servers that were killed left half-written."""
+        await self._area.sweep()
+
+    async def _list_sandboxes(self, request: Request) -> Response:
+        found = self._sandboxes.list(_owner(request)) if self._sandboxes is not None else []
+        return JSONResponse({"sandboxes": found})
+
+    async def _show_sandbox(self, request: Request) -> Response:
+        wanted = request.path_params["sandbox"]
+        for sandbox in self._all_sandboxes(wanted).list(_owner(request)):
+            if sandbox["sandbox_id"] == wanted:
+                return JSONResponse(sandbox)
+        raise _no_sandbox(wanted)
+
+    async def _close_sandbox(self, request: Request) -> Response:
+        wanted = request.path_params["sandbox"]
+        await self._all_sandboxes(wanted).close(wanted, _owner(request))
+        return Response(status_code=204)
 
     async def _answer(self, request: Request) -> Response:
         path = request.path_params.get("path", "")
+        _check_letters(request)
         if request.method == "PUT":
             async with self._folder(request) as folder:
                 return await self._put(request, folder, paths.split_file(path))
@@ -89,13 +111,21 @@ class FilesApp:
         return _sent(request, file)
 
     def _folder(self, request: Request) -> AbstractAsyncContextManager[Folder]:
-        owner = unquote(request.headers.get(OWNER, ""))
+        owner = _owner(request)
         sandbox = request.path_params.get("sandbox")
         if sandbox is None:
             return self._area.opened(owner)
-        if self._workspaces is None:
-            raise NoWorkspace(f"There is no sandbox {sandbox!r}.")
-        return self._workspaces.opened(sandbox, owner)
+        return self._all_sandboxes(sandbox).opened(sandbox, owner)
+
+    def _all_sandboxes(self, wanted: str) -> Sandboxes:
+        """Return the sandboxes.
+
+        Raises:
+            NoWorkspace: there are none, so `wanted` is none either.
+        """
+        if self._sandboxes is None:
+            raise _no_sandbox(wanted)
+        return self._sandboxes
 
     async def _list(self, request: Request, names: tuple[str, ...]) -> Response:
         async with self._folder(request) as folder:
@@ -143,21 +173,14 @@ def _sent(request: Request, file: OpenFile) -> Response:
         headers["content-range"] = f"bytes {begin}-{end - 1}/{file.size}"
         if begin >= end:
             with file:
-                return JSONResponse(
-                    _problem("range_not_satisfiable", 416, f"The file has {file.size} bytes."),
-                    416,
-                    {"content-range": f"bytes */{file.size}"},
-                    media_type="application/problem+json",
-                )
+                text = f"The file has {file.size} bytes."
+                shown = {"content-range": f"bytes */{file.size}"}
+                return problem("range_not_satisfiable", 416, text, shown)
     headers["content-length"] = str(end - begin)
     if request.method == "HEAD":
         with file:
             return Response(status_code=status, headers=headers, media_type=KIND)
     return _FileResponse(file, begin, end, status, headers)
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    return Response(status_code=499)  # nobody reads it
 
 
 class _FileResponse(StreamingResponse):
@@ -201,35 +224,32 @@ async def _let_out(request: Request, most: int) -> None:
         return
 
 
-def _problem(code: str, status: int, detail: str) -> dict[str, object]:
-    """Return an RFC 9457 document in the platform's form."""
-    return {
-        "type": f"urn:agentdock:error:{code}",
-        "title": code.replace("_", " "),
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "retryable": False,
-    }
+def _owner(request: Request) -> str:
+    """Return whose request it is.
+
+    Raises:
+        BadPath: nobody says.
+    """
+    owner = unquote(request.headers.get(OWNER, ""))
+    if not owner:
+        raise paths.BadPath(f"The header {OWNER} must say whose request it is.")
+    return owner
 
 
-def _answer_with(code: str, status: int, detail: str) -> Response:
-    return JSONResponse(
-        _problem(code, status, detail), status, media_type="application/problem+json"
-    )
+def _check_letters(request: Request) -> None:
+    """Refuse a path that is not UTF-8: decoded loosely, two different ones would be the same file.
+
+    Raises:
+        BadPath: it is not.
+    """
+    try:
+        unquote_to_bytes(request.scope["raw_path"]).decode()
+    except UnicodeDecodeError:
+        raise paths.BadPath("The path is not UTF-8.") from None
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, FileFault)
-    return _answer_with(error.code, error.status, str(error))
-
-
-async def _bad(request: Request, error: Exception) -> Response:
-    return _answer_with("bad_request", 400, str(error))
-
-
-async def _none(request: Request, error: Exception) -> Response:
-    return _answer_with("not_found", 404, str(error))
+def _no_sandbox(wanted: str) -> NoWorkspace:
+    return NoWorkspace(f"There is no sandbox {wanted[:200]!r}.")
 
 
 class _Server(uvicorn.Server):
@@ -252,17 +272,26 @@ async def serving(app: FilesApp, path: Path) -> AsyncIterator[None]:
         OSError: the socket cannot be made.
     """
     config = uvicorn.Config(
-        app.app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+        app.app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
     )
     server = _Server(config)
     listener, inode = _listen(path)
     try:
         task = asyncio.create_task(server.serve([listener]), name="files")
+        tidying = asyncio.create_task(app.tidy(), name="tidying of files")
         try:
             yield
         finally:
             server.should_exit = server.force_exit = True
-            await asyncio.wait([task])
+            tidying.cancel()
+            await asyncio.wait([task, tidying])
     finally:
         listener.close()
         _remove(path, inode)

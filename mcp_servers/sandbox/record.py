@@ -124,6 +124,17 @@ class Records:
         """Return a sandbox's record, now ours; None if there is none, or another server has it."""
         return self._take(self._folder(sandbox_id))
 
+    def owner_elsewhere(self, sandbox_id: str) -> str | None:
+        """Return the owner of a living sandbox that another server serves; None if there is none.
+
+        To be asked after `find`, which returned None.
+        """
+        try:
+            facts = _facts((self._folder(sandbox_id) / RECORD).read_bytes())
+        except (OSError, ValueError, TypeError):
+            return None
+        return None if facts.over else facts.owner
+
     def sweep(self, keep_s: float) -> list[Record]:
         """Bring to an end what expired and nobody serves; forget what has long been over.
 

@@ -19,7 +19,9 @@ from anyio.abc import TaskGroup
 from mcp_servers.sandbox import texts
 from mcp_servers.sandbox.area import Folder
 from mcp_servers.sandbox.confined.site import USERS, Limits, Site
+from mcp_servers.sandbox.confined.watch import usage
 from mcp_servers.sandbox.levels.base import Level
+from mcp_servers.sandbox.quota import Account, Quota
 from mcp_servers.sandbox.record import Facts, Record, Records
 from mcp_servers.sandbox.sandbox import RESTARTED, CannotRun, Sandbox
 from mcp_servers.sandbox.transfers import NoWorkspace
@@ -32,6 +34,10 @@ SWEEP_LEFT_EVERY = 15
 """Sweeps of our own sandboxes until those that nobody serves are looked at, too."""
 KEEP_S = 86_400.0
 """How long it is remembered that a sandbox is over."""
+
+
+class Elsewhere(NoWorkspace):
+    """A server before this one serves the sandbox; nothing ran."""
 
 
 @dataclass(slots=True)
@@ -120,6 +126,7 @@ class Sandboxes:
 
         Raises:
             NoWorkspace: there is none of this id, of this owner; the text is for the model.
+            Elsewhere: another server serves it.
         """
         live = self._find(sandbox_id, owner)
         live.used += 1
@@ -139,7 +146,8 @@ class Sandboxes:
             descriptor = os.open(f"{sandbox.site.workspace}/home", flags)
             try:
                 user = sandbox.site.user
-                yield Folder(descriptor, None if user == os.geteuid() else (user, user))
+                owner_of = None if user == os.geteuid() else (user, user)
+                yield Folder(descriptor, owner_of, room=self._room(sandbox))
             finally:
                 os.close(descriptor)
 
@@ -190,6 +198,13 @@ class Sandboxes:
                 live.record.close()
             self._live.clear()
 
+    def _room(self, sandbox: Sandbox) -> Account:
+        """Return what bounds the files that are moved into a sandbox."""
+        folders = [f"{sandbox.site.workspace}/{name}" for name in ("home", "tmp")]
+        cure = "Delete some of the sandbox's files."
+        quota = Quota(self._limits.disk, self._limits.files, cure)
+        return Account(quota, lambda: usage(folders))
+
     def _find(self, sandbox_id: str, owner: str) -> Live:
         live = self._live.get(sandbox_id) or self._adopt(sandbox_id, owner)
         if live.record.facts.owner != owner:
@@ -202,6 +217,8 @@ class Sandboxes:
         """Serve a sandbox from now on whose server is gone."""
         record = self._records.find(sandbox_id)
         if record is None:
+            if self._records.owner_elsewhere(sandbox_id) == owner:
+                raise Elsewhere(texts.elsewhere(sandbox_id))
             raise NoWorkspace(texts.no_such_sandbox(sandbox_id))
         facts = record.facts
         expired = facts.over == "expired" or (not facts.over and record.expires < time.time())

@@ -90,6 +90,14 @@ def no_such_sandbox(sandbox_id: str) -> str:
     )
 
 
+def elsewhere(sandbox_id: str) -> str:
+    """Return who serves a sandbox that was opened before the tool server was changed."""
+    return (
+        f"[ERROR]: Sandbox {sandbox_id} was opened before the tool server was changed, and is "
+        "served by the one before until it expires; only its tools reach it there."
+    )
+
+
 def expired(sandbox_id: str, ttl_s: float) -> str:
     """Return what became of a sandbox that was not used for too long."""
     return (

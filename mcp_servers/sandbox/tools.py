@@ -15,14 +15,15 @@ from mcp_servers.sandbox.answers import Refused
 from mcp_servers.sandbox.paths import BadPath
 from mcp_servers.sandbox.run import TimeLimit
 from mcp_servers.sandbox.sandbox import CannotRun, Command, Sandbox
-from mcp_servers.sandbox.sandboxes import Sandboxes
+from mcp_servers.sandbox.sandboxes import Elsewhere, Sandboxes
 from mcp_servers.sandbox.transfers import NoWorkspace, Refusal, Transfers
 from mcp_servers.sandbox.turns import TooMuch, Turns
 
 OWNER = "agentdock/owner"
 DEADLINE = "agentdock/timeout_s"
 RETRY_AFTER = "agentdock/retry_after_s"
-OVERLOADED = -32000
+ELSEWHERE = "agentdock/elsewhere"
+NOT_BEGUN = -32000
 LONGEST_S = 600.0
 MARGIN_S = 3.0
 """Seconds between the code's limit and the deadline: for SIGINT, SIGKILL and the answer."""
@@ -181,7 +182,9 @@ class Tools:
                 yield owner
         except TooMuch as error:
             data = {RETRY_AFTER: error.retry_after_s}
-            raise MCPError(OVERLOADED, str(error), data) from None
+            raise MCPError(NOT_BEGUN, str(error), data) from None
+        except Elsewhere as error:
+            raise MCPError(NOT_BEGUN, str(error), {ELSEWHERE: True}) from None
         except NoWorkspace as error:
             raise Refused(str(error), "no_such_sandbox") from None
         except Refusal as error:

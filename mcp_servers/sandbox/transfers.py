@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import OrderedDict
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import anyio.to_thread
@@ -19,11 +20,14 @@ from mcp_servers.fetching.errors import FetchError, TooLarge
 from mcp_servers.fetching.fetcher import Fetcher, Request
 from mcp_servers.sandbox import paths
 from mcp_servers.sandbox.area import FileFault, Folder
+from mcp_servers.sandbox.quota import Account, Quota, measure
 
 MAX_FILE = 100 * 1024 * 1024
 PIECE = 1 << 18
 DOWNLOAD_S = 300.0
 LONGEST_NAME = 200
+ACCOUNTS = 1000
+"""Owners whose use of the area is remembered; that of others is measured when they come."""
 
 
 class Workspaces(Protocol):
@@ -33,6 +37,22 @@ class Workspaces(Protocol):
         """Hold a sandbox's workspace while the context is open, refreshing the sandbox's expiry.
 
         Raises (on entering):
+            NoWorkspace: there is no such sandbox, or it is another owner's.
+        """
+        ...
+
+
+class Sandboxes(Workspaces, Protocol):
+    """Sandboxes as their owners see them over HTTP."""
+
+    def list(self, owner: str) -> list[dict[str, Any]]:
+        """Return an owner's sandboxes as JSON objects; `sandbox_id` of each is its id."""
+        ...
+
+    async def close(self, sandbox_id: str, owner: str) -> None:
+        """End a sandbox and everything in it.
+
+        Raises:
             NoWorkspace: there is no such sandbox, or it is another owner's.
         """
         ...
@@ -51,25 +71,54 @@ class FileArea:
 
     Args:
         root: The folder that holds them.
+        quota: What each owner may keep.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, quota: Quota | None = None) -> None:
         self._root = root
+        self._quota = quota or Quota()
+        self._accounts: OrderedDict[str, Account] = OrderedDict()
 
     @asynccontextmanager
     async def opened(self, owner: str) -> AsyncIterator[Folder]:
         """Hold an owner's folder while the context is open."""
-        fd = await anyio.to_thread.run_sync(self._open, owner)
+        name = _folder_name(owner)
+        fd = await anyio.to_thread.run_sync(self._open, name)
         try:
-            yield Folder(fd)
+            yield Folder(fd, room=self._account(name))
         finally:
             os.close(fd)
 
-    def _open(self, owner: str) -> int:
+    async def sweep(self) -> None:
+        """Delete, in all folders, what servers that were killed left half-written."""
+        for name in await anyio.to_thread.run_sync(self._names):
+            # Some are gone meanwhile; none is worth to keep the others waiting.
+            with suppress(OSError):
+                await anyio.to_thread.run_sync(self._measure, name)
+
+    def _account(self, name: str) -> Account:
+        account = self._accounts.get(name)
+        if account is None:
+            account = self._accounts[name] = Account(self._quota, lambda: self._measure(name))
+            if len(self._accounts) > ACCOUNTS:
+                self._accounts.popitem(last=False)
+        self._accounts.move_to_end(name)
+        return account
+
+    def _names(self) -> list[str]:
+        return sorted(os.listdir(self._root)) if self._root.is_dir() else []
+
+    def _measure(self, name: str) -> tuple[int, int]:
+        fd = self._open(name)
+        try:
+            return measure(fd)
+        finally:
+            os.close(fd)
+
+    def _open(self, name: str) -> int:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         root = os.open(self._root, flags)
-        name = _folder_name(owner)
         try:
             try:
                 os.mkdir(name, 0o700, dir_fd=root)

@@ -46,6 +46,21 @@ def test_code_sees_neither_network_nor_secret_nor_process_of_its_node(
         assert run(deployment, sandbox, connect.format(host)) == ""
 
 
+@pytest.mark.parametrize("service", [FULL, EXPLORE])
+def test_a_sandbox_outlives_a_restart_of_its_node(deployment: Deployment, service: str) -> None:
+    sandbox = opened(deployment, service)
+    run(deployment, sandbox, "echo kept > note")
+    deployment.compose("restart", service)
+    eventually(lambda: deployment.ready_nodes() == 2, 20)
+
+    def runs() -> bool:
+        answer = deployment.call("run_command", command="true", sandbox_id=sandbox)
+        return answer.status_code == 200
+
+    eventually(runs, 20)
+    assert run(deployment, sandbox, "cat note") == "kept\n"
+
+
 def test_a_sandbox_of_a_container_made_anew_is_lost_and_that_is_said(
     deployment: Deployment,
 ) -> None:

@@ -368,3 +368,20 @@ class TestSqliteFile:
         with pytest.raises(StoreUnavailable, match="removed"):
             await store.check()
         await store.close()
+
+    async def test_a_search_and_a_write_do_not_wait_for_each_other(self, tmp_path: Path) -> None:
+        path = tmp_path / "store.db"
+        store = SqliteStore(str(path))
+        await store.open()
+        await store.add_calls([call(1, 1.0)])
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            write = asyncio.create_task(store.add_calls([call(2, 2.0)]))
+            async with asyncio.timeout(4):
+                assert len(await store.calls(10)) == 1
+                assert len(await store.sum_calls("tool", CallFilter())) == 1
+            assert not write.done()
+            other.execute("ROLLBACK")
+        await write
+        assert len(await store.calls(10)) == 2
+        await store.close()

@@ -50,7 +50,8 @@ class ScriptedRemote:
     """One remote server.
 
     `era` is `stateless`, `handshake` or `sse`; `streams` whether responses come as event streams;
-    `resumable` whether a stream breaks once and is resumed; `status` refuses every request with it.
+    `resumable` whether a stream breaks once and is resumed; `status` refuses every request with it;
+    `floods_notices` answers a notification without end.
     """
 
     era: str = "stateless"
@@ -58,6 +59,7 @@ class ScriptedRemote:
     resumable: bool = False
     status: int = 0
     forgets: bool = False
+    floods_notices: bool = False
     tools: list[str] = field(default_factory=lambda: ["echo", "odd", "error", "wait", "break"])
     seen: list[Seen] = field(default_factory=list)
     told: list[Message] = field(default_factory=list)
@@ -112,12 +114,17 @@ class ScriptedRemote:
             await self._listen(answer, self._acknowledged)
         elif "id" not in message or "method" not in message:
             self.told.append(message)
+            if self.floods_notices:
+                await flood(answer)
+                return
             await answer.whole(202, b"", "text/plain")
         else:
             await self._respond(headers, message, answer)
 
     async def _stream(self, scope: Scope, headers: dict[str, str], answer: _Answer) -> None:
-        if "last-event-id" in headers and self.held:
+        if headers.get("last-event-id") == "again":
+            await break_again(answer)
+        elif "last-event-id" in headers and self.held:
             await answer.start(200, "text/event-stream")
             await answer.event(self.held.pop())
             await answer.end()
@@ -158,6 +165,9 @@ class ScriptedRemote:
         name = (message.get("params") or {}).get("name")
         if self.era == "sse":
             await answer.whole(202, b"Accepted", "text/plain")
+        if name in STRANGE:
+            await STRANGE[name](answer)
+            return
         if name == "wait":
             await self._wait(answer)
         response = {"jsonrpc": "2.0", "id": message["id"], **self._result(message, name)}
@@ -219,6 +229,37 @@ class ScriptedRemote:
 
 async def _nothing(_: _Answer) -> None:
     return
+
+
+async def flood(answer: _Answer) -> None:
+    """Answer with JSON that never ends."""
+    await answer.start(200, "application/json")
+    await answer.write(b'{"jsonrpc": "2.0", "result": "')
+    gone = asyncio.ensure_future(answer.gone())
+    while not gone.done():
+        await answer.write(b"x" * 100_000)
+        await asyncio.sleep(0)
+
+
+async def break_again(answer: _Answer) -> None:
+    """Break a stream off with the wish that it be resumed at once."""
+    await answer.start(200, "text/event-stream")
+    await answer.write(b"id: again\nretry: 0\ndata: \n\n")
+    await answer.end()
+
+
+async def mix_up(answer: _Answer) -> None:
+    """Answer with the response to somebody else's request."""
+    theirs = b'{"jsonrpc": "2.0", "id": 999999, "result": {"content": []}}'
+    await answer.whole(200, theirs, "application/json")
+
+
+STRANGE: dict[str | None, Callable[[_Answer], Awaitable[None]]] = {
+    "flood": flood,
+    "break_again": break_again,
+    "mix_up": mix_up,
+}
+"""Tools that a server need not list to misbehave in them."""
 
 
 class _Answer:

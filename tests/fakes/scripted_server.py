@@ -45,6 +45,7 @@ def _options() -> argparse.Namespace:
         default=[],
     )
     flag("--tool", action="append", default=[], help="one more tool, which echoes")
+    flag("--answer", action="append", default=[], help="echo for a tool that is listed otherwise")
     flag("--result", default="", help="a tool `tool` answers with this file, if it is there")
     flag("--phantom", action="append", default=[], help="list this tool, but do not know it")
     flag("--page-size", type=int, default=0, help="list tools in pages of this size")
@@ -88,6 +89,7 @@ class Server:
             "change": self.change,
             **{name: lambda arguments, _: text(str(arguments)) for name in options.tool},
         }
+        self.unlisted = {name: lambda arguments, _: text(str(arguments)) for name in options.answer}
         if options.result:
             self.tools["tool"] = self.given
         self.told: list[Message] = []
@@ -142,7 +144,7 @@ class Server:
         if method == "tools/list":
             return {"result": self.list_tools(params)}
         if method == "tools/call":
-            tool = self.tools.get(params["name"])
+            tool = (self.tools | self.unlisted).get(params["name"])
             if tool is None:
                 return error(-32602, f"Unknown tool: {params['name']}")
             return {"result": tool(params.get("arguments") or {}, params)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from manager.app import create_app
 from manager.launchers.external import ExternalLauncher
 from manager.stats import group_stats
-from manager.stores.calls import CallSum, class_duration_ms, duration_class
+from manager.stores.calls import CallRecord, CallSum, class_duration_ms, duration_class
 from manager.stores.sqlite import SqliteStore
 from tests.fakes.scripted_node import server, tool
 from tests.manager.conftest import StartNode
@@ -70,6 +71,24 @@ async def test_calls_are_found_by_session_tool_outcome_and_time(manager: Manager
     assert len(await listed(manager, since=bad["started_at"], node="one")) == 2
     assert await listed(manager, since="2999-01-01T00:00:00") == []
     assert len(await listed(manager, until="2999-01-01", limit=1000)) == 4
+
+
+async def test_a_tool_whose_own_name_holds_dots_is_found_by_each_of_its_names(
+    tmp_path: Path, start_node: StartNode
+) -> None:
+    app = create_app(
+        settings(tmp_path, API_KEYS=KEYS),
+        store=SqliteStore(":memory:"),
+        launcher=ExternalLauncher(),
+    )
+    async with serve(app) as url, httpx.AsyncClient(base_url=url) as client:
+        manager = Manager(client)
+        dotted = tool("files.read__all", "disk")
+        await manager.join(await start_node(), server("disk", dotted))
+        await call(manager, "files.read__all")
+        for name in ("files.read__all", "disk__files.read__all", dotted.qualified, dotted.dotted):
+            assert len(await listed(manager, tool=name)) == 1, name
+        assert await listed(manager, tool="files.read__none") == []
 
 
 async def test_pages_follow_one_another(manager: Manager) -> None:
@@ -128,6 +147,24 @@ async def test_stats_tell_errors_durations_bytes_and_redundancy(manager: Manager
     assert nothing.status_code == 400
 
 
+@pytest.mark.parametrize("by", ["tool", "server", "node", "key"])
+async def test_a_call_repeated_on_another_node_is_repeated_all_the_same(
+    tmp_path: Path, by: str
+) -> None:
+    store = SqliteStore(":memory:")
+    app = create_app(settings(tmp_path, API_KEYS=KEYS), store=store, launcher=ExternalLauncher())
+    async with serve(app) as url, httpx.AsyncClient(base_url=url, headers=ADMIN) as client:
+        now = time.time()
+        await store.add_calls(
+            [
+                CallRecord(f"{node}", "t", "s", node, "alice/s1", now, 1.0, "ok", digest="same")
+                for node in ("one", "two")
+            ]
+        )
+        total = (await client.get("/v1/stats", params={"by": by})).json()["total"]
+        assert (total["calls"], total["redundancy"]) == (2, 0.5)
+
+
 @pytest.mark.parametrize(
     ("parent", "trace"),
     [
@@ -168,7 +205,7 @@ def test_a_duration_is_within_two_percent_of_its_class(duration_ms: float) -> No
 @given(st.lists(st.floats(0.02, 1e6), min_size=1, max_size=50))
 def test_percentiles_are_those_of_the_calls(durations: list[float]) -> None:
     sums = [CallSum(("a",), "ok", duration_class(d), 1, 0, 0) for d in durations]
-    _, total = group_stats("key", sums, [])
+    _, total = group_stats("key", sums, [], [])
     ordered = sorted(durations)
     for share, found in ((0.5, total.p50_ms), (0.95, total.p95_ms), (0.99, total.p99_ms)):
         exact = ordered[max(0, -(-len(ordered) * round(share * 100) // 100) - 1)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from manager.node_link import NodeLink
+from tests.fakes.scripted_node import server, tool
 from tests.manager.conftest import Calls, StartNode
-from wire.errors import ToolNotFound
-from wire.models import Owner
+from wire.errors import ServerUnavailable, ToolNotFound
+from wire.models import Owner, ServerState
 
 
 @pytest.mark.parametrize("bodies", [False, True])
@@ -31,3 +32,17 @@ async def test_the_recorded_name_of_an_unknown_tool_is_bounded(calls: Calls) -> 
     with pytest.raises(ToolNotFound):
         await calls.call("x" * 10_000)
     assert len(calls.records[0].tool) < 200
+
+
+async def test_a_call_that_no_node_could_take_is_recorded_under_its_tool(
+    calls: Calls, start_node: StartNode
+) -> None:
+    node = await start_node()
+    calls.know(node)
+    state = ServerState.BACKING_OFF
+    calls.registry.apply(node.report(server("echo", tool("echo"), state=state)))
+    with pytest.raises(ServerUnavailable):
+        await calls.call("echo__echo")
+    (record,) = calls.records
+    assert (record.tool, record.server, record.node) == ("echo", "echo", None)
+    assert record.outcome == "server_unavailable"

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from manager.configs import read_config, write_config
-from manager.masking import is_masked, masked
 from wire.entry import check_form
 from wire.errors import BadRequest
 from wire.models import Registration
@@ -28,6 +27,8 @@ VSCODE = {
     "inputs": [{"id": "key", "type": "promptString", "password": True}],
     "servers": {
         "asks": {"type": "stdio", "command": "x", "env": {"KEY": "${input:key}"}},
+        "runs": {"type": "stdio", "command": "x", "cwd": "${workspaceFolder}"},
+        "lost": {"type": "stdio", "command": "x", "args": ["${input:nowhere}"]},
         "near": {"type": "stdio", "command": "python", "args": ["-m", "y"]},
         "web": {"type": "http", "url": "https://x.test/mcp"},
         "env": {"command": "x", "envFile": ".env"},
@@ -79,8 +80,10 @@ def test_claude_and_cursor_entries_are_taken_in_our_words() -> None:
 
 def test_what_only_vs_code_could_fill_in_is_refused_by_itself() -> None:
     config = read_config({"mcp": VSCODE})
-    assert list(config.entries) == ["near", "web"]
-    assert "${input:key}" in config.faults["asks"]
+    assert list(config.entries) == ["asks", "near", "web"]
+    assert config.entries["asks"]["env"] == {"KEY": "${KEY}"}, "a variable, where nobody is asked"
+    assert "${workspaceFolder}" in config.faults["runs"]
+    assert "${input:nowhere}" in config.faults["lost"]
     assert "envFile" in config.faults["env"]
 
 
@@ -144,10 +147,6 @@ def test_lists_of_a_server_json_must_be_lists() -> None:
         read_config({"name": "x", "packages": 5})
 
 
-def test_an_address_that_is_none_is_not_shown() -> None:
-    assert masked({"url": "http://[canary"}) == {"url": "***"}
-
-
 @pytest.mark.parametrize("document", [{}, [], {"mcpServers": 3}, {"servers": []}, {"name": "x"}])
 def test_what_is_no_configuration_is_refused(document: object) -> None:
     with pytest.raises(BadRequest, match="mcpServers"):
@@ -158,29 +157,10 @@ def registered(entry: dict[str, Any], name: str = "dice") -> Registration:
     return Registration(name=name, profile="*", revision=1, entry=entry)
 
 
-SECRETS: dict[str, Any] = {
-    "command": "x",
-    "args": ["--api-key=canary", "--token", "canary", "--quiet", "plain"],
-    "env": {"A_KEY": "canary", "B_KEY": "${SAFE}", "PLAIN": "shown"},
-}
 FAR: dict[str, Any] = {
     "url": "https://canary:canary@x.test/mcp?key=canary",
     "headers": {"Authorization": "Bearer canary", "X-Plain": "shown"},
 }
-
-
-@pytest.mark.parametrize("entry", [SECRETS, FAR])
-def test_no_secret_is_shown_or_exported_and_what_is_shown_is_not_taken_back(
-    entry: dict[str, Any],
-) -> None:
-    shown = masked(entry)
-    assert "canary" not in str(shown)
-    assert "shown" in str(shown)
-    assert is_masked(shown)
-    assert not is_masked(entry)
-    exported = write_config([registered(entry)], "mcpServers")
-    assert "canary" not in str(exported)
-    check_form("dice", exported["mcpServers"]["dice"])
 
 
 def test_an_export_for_vs_code_is_one_that_can_be_imported() -> None:
@@ -198,6 +178,7 @@ def test_an_export_for_vs_code_is_one_that_can_be_imported() -> None:
     [
         {"command": "uvx", "args": ["weather==1.0", "serve"], "env": {"A": "1"}},
         {"command": "npx", "args": ["-y", "@scope/weather@1.0"]},
+        {"command": "npx", "args": ["-y", "weather@1.0", "-y"]},
         {"url": "https://x.test/mcp", "type": "http", "headers": {"X-A": "1"}},
     ],
 )

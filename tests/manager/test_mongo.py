@@ -14,7 +14,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from manager.stores import mongo_calls
 from manager.stores.address import MongoAddress, parse
-from manager.stores.calls import CallRecord
+from manager.stores.calls import EVERY_CALL, CallRecord
 from manager.stores.mongo import MongoStore
 from tests.fakes.scripted_node import ScriptedNode, tool
 from tests.mongodb import MongoServer, fresh_name
@@ -238,6 +238,23 @@ async def test_a_server_that_hangs_is_told_in_bounded_time_and_comes_back(tmp_pa
     started = time.monotonic()
     await store.close()
     assert time.monotonic() - started < 8
+    server.kill()
+
+
+@pytest.mark.slow
+async def test_a_search_that_takes_long_is_no_outage(tmp_path: Path) -> None:
+    server = MongoServer(tmp_path).start()
+    store = MongoStore(parse(server.url(fresh_name()).replace("?", "?timeoutMS=300&")))
+    await store.open()
+    await store.add_calls([record(1)])
+    server.freeze()
+    search = asyncio.create_task(store.sum_calls("tool", EVERY_CALL))
+    done, _ = await asyncio.wait([search], timeout=1)
+    assert not done, "it may take longer than a write"
+    server.thaw()
+    assert len(await search) == 1
+    await store.check()
+    await store.close()
     server.kill()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -248,7 +249,9 @@ async def test_a_config_is_imported_entry_by_entry_and_exported_again(
             "bad": {"comand": "x"},
         }
     }
-    answer = await manager.client.post("/v1/import", json=document, headers=ADMIN)
+    body = f"// as people write it\n{json.dumps(document)}"
+    kind = {"content-type": "application/json"}
+    answer = await manager.client.post("/v1/import", content=body, headers=ADMIN | kind)
     imported = answer.json()
     assert list(imported["registered"]) == ["dice"]
     assert "p/test.toml" in imported["failed"]["echo"]

@@ -270,14 +270,14 @@ class TestWithoutTheStore:
     async def test_an_outage_is_one_line_at_its_start_and_one_at_its_end(
         self, managers: Managers, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level(logging.INFO, "manager.reports")
+        caplog.set_level(logging.INFO, "manager.stores.looking")
         first, _ = managers
         await first.store.close()
         async with first.reports.run():
             await eventually(lambda: "going on without the store" in caplog.text)
             await first.store.open()
             await eventually(lambda: "the store is back" in caplog.text)
-        assert len([r for r in caplog.records if r.name == "manager.reports"]) == 2
+        assert len([r for r in caplog.records if r.name == "manager.stores.looking"]) == 2
 
 
 async def test_a_store_of_our_own_is_never_looked_at_for_others(link: NodeLink) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,11 @@ def pytest_asyncio_loop_factories(
 
 
 @pytest.fixture
-def surroundings(tmp_path: Path) -> Surroundings:
+def surroundings(tmp_path: Path) -> Iterator[Surroundings]:
     """Return surroundings without patience."""
-    return surroundings_in(tmp_path)
+    made = surroundings_in(tmp_path)
+    yield made
+    made.files.close()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from nodes.channel import Reply
 from nodes.entries import Entry
 from nodes.environment import PROJECT_ROOT, base_environment
+from nodes.files_socket import FilesPlaces
 from nodes.profile import Profile
 from nodes.restarts import RestartPolicy
 from nodes.supervisor import Supervisor
@@ -40,6 +41,7 @@ def surroundings_in(folder: Path, **changes: Any) -> Surroundings:
         "run": f"test-{os.urandom(8).hex()}",
         "logs": folder / "logs",
         "base_env": base_environment(os.environ),
+        "files": FilesPlaces(folder / "data", "node-1"),
         "policy": QUICK,
         "start_timeout_s": 5.0,
         "stop_grace_s": 0.2,

@@ -136,6 +136,10 @@ def test_values_of_the_environment_are_not_in_an_entrys_text() -> None:
             with_extras(processes=2, scope="session"),
             '`agentdock.processes` is for scope = "shared"',
         ),
+        (with_extras(processes=2, files=True), "files are served by one process"),
+        (with_extras(scope="session", files=True), "files are served by one process"),
+        (with_extras(files="yes"), "`agentdock.files`"),
+        ({"url": "http://x", "agentdock": {"files": True}}, "is given no socket"),
         (with_extras(processes=0), "`agentdock.processes`"),
         (with_extras(processes=65), "`agentdock.processes`"),
         (with_extras(scope="global"), "`agentdock.scope`"),
@@ -179,3 +183,24 @@ def test_a_word_of_env_pass_with_a_star_names_all_variables_that_begin_so() -> N
     raw = {"command": "x", "agentdock": {"env_pass": ["FETCH_*"]}}
     entry = parse_entry("s", raw, environ)
     assert dict(entry.env) == {"FETCH_PROXY": "p", "FETCH_ROBOTS": "true"}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"command": "x", "args": ["postgresql://user:canary-1@host/db"]},
+        {"command": "x", "args": ["--url=redis://:canary-1@host:6379", "--token", "plain-one"]},
+        {"command": "x", "args": ["--token", "canary-1"]},
+        {"command": "x", "args": ["--api-key=canary-1"]},
+        {"command": "x", "args": ["https://host/mcp?apiKey=canary-1"]},
+        {"command": "x", "env": {"DATABASE_URL": "postgres://user:canary-1@host/db"}},
+        {"url": "https://user:canary-1@host/mcp"},
+        {"url": "https://host/mcp?a=1&key=canary-1"},
+        {"url": "https://host/mcp", "headers": {"Authorization": "Bearer canary-1"}},
+    ],
+)
+def test_what_a_tool_server_says_of_its_keys_is_not_told_on(raw: dict[str, Any]) -> None:
+    entry = parse_entry("tools", raw, {})
+    assert entry.censor("I cannot log in at host as user: canary-1") == (
+        "I cannot log in at host as user: ***"
+    )

@@ -57,6 +57,21 @@ async def test_tools_of_a_plugged_server_are_listed_and_called(host: Host) -> No
     assert await relay(host, "tools", "echo", text="ho") == "ho"
 
 
+async def test_a_tool_answers_to_the_aliases_that_it_lists(host: Host) -> None:
+    meta = {"agentdock/names": ["run"], "agentdock/argument_aliases": {"code": "code_block"}}
+    listed = {
+        "name": "execute",
+        "inputSchema": {"properties": {"code_block": {}}, "required": ["code_block"]},
+        "_meta": meta | {"theirs": 1},
+    }
+    definitions = json.dumps([listed])
+    host.apply(profile_of(scripted("--tool-definitions", definitions, "--answer", "execute")))
+    await eventually(lambda: is_ready(host, "tools"))
+    outcome = await host.call(Call("run", {"code": "1"}, OWNER))
+    assert outcome.result["content"][0]["text"] == "{'code_block': '1'}"
+    assert host.find("execute").definition == listed
+
+
 async def test_a_tools_own_failure_is_an_outcome(host: Host) -> None:
     host.apply(profile_of(scripted()))
     await eventually(lambda: is_ready(host, "tools"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,28 @@ async def test_a_changed_entry_serves_new_sessions_while_live_ones_go_on(host: H
     assert not leaks.alive(old)
     assert await owned(host, "alice") != old
     await eventually(lambda: len(host.servers_report()[0].processes) == 2)
+
+
+def lists(host: Host, name: str) -> bool:
+    """Whether a host has a tool of that name."""
+    return name in [tool.name for tool in host.tools()]
+
+
+async def test_sessions_outlive_every_further_change_of_the_entry(host: Host) -> None:
+    host.apply(profile_of(scoped()))
+    await eventually(host.tools)
+    first = await owned(host, "alice")
+    for fresh, owner in (("second", "bob"), ("third", "carol")):
+        host.apply(profile_of(scoped("--tool", fresh)))
+        await eventually(partial(lists, host, fresh))
+        await owned(host, owner)
+        assert await owned(host, "alice") == first
+        if owner == "bob":
+            await host.close_session("bob")
+    await host.close_session("alice")
+    assert not leaks.alive(first)
+    await host.close_session("carol")
+    await eventually(lambda: not host.servers_report()[0].processes)
 
 
 async def test_a_removed_entry_finishes_its_calls_and_ends_every_session(host: Host) -> None:

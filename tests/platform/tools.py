@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.platform.running import RunningPlatform
+
 SERVER = Path(__file__).parent.parent / "fakes" / "scripted_server.py"
 
 
@@ -23,3 +25,22 @@ def entry(name: str, *options: str, idempotent: Sequence[str] = ()) -> str:
 def profile(*options: str, idempotent: Sequence[str] = ()) -> str:
     """Return a profile with one scripted tool server, named `tools`."""
     return entry("tools", *options, idempotent=idempotent)
+
+
+def files_profile(*options: str, extra: str = "") -> str:
+    """Return a profile with one tool server, named `box`, that serves files."""
+    return (
+        "[mcpServers.box]\n"
+        'command = "python"\n'
+        f"args = {json.dumps(['-m', 'tests.fakes.files_tool_server', *options])}\n"
+        "[mcpServers.box.agentdock]\n"
+        'files = true\naffinity = "sandbox_id"\n' + extra
+    )
+
+
+async def open_sandbox(running: RunningPlatform, headers: dict[str, str] | None = None) -> str:
+    """Open a sandbox of `box` and return its handle."""
+    answer = await running.client.post(
+        "/v1/tools/open_sandbox/call", json={}, headers=headers or {}
+    )
+    return str(answer.json()["content"][0]["text"])

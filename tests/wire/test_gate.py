@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.memory_catalogue import MemoryCatalogue, says
 from tests.wire.conftest import Connect
+from wire.files import MAX_FILE_BYTES
 
 TOOLS = {"box.say": says("hi")}
 CALL = "/v1/tools/say/call"
@@ -145,3 +146,32 @@ async def test_a_session_name_with_odd_characters_is_refused(connect: Connect) -
     async with connect(MemoryCatalogue(TOOLS)) as client:
         answer = await client.post(CALL, json={}, headers={"X-Session-Id": "a/b"})
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("path", ["/v1/files/x", "/v1/sandboxes/one.2/files/x"])
+async def test_a_file_may_be_of_any_type_and_longer_than_other_bodies(
+    connect: Connect, path: str
+) -> None:
+    """It gets past the gate, behind which nobody serves files here."""
+    async with connect(MemoryCatalogue(TOOLS), max_body_bytes=10) as client:
+        for kind in ("text/plain", "application/x-www-form-urlencoded", None):
+            headers = {"Content-Type": kind} if kind else {}
+            put = await client.put(path, content=bytes(1000), headers=headers)
+            assert put.status_code == 404, kind
+            assert (await client.post(path, content=b"1", headers=headers)).status_code == 415
+        long = {"Content-Length": str(MAX_FILE_BYTES + 1)}
+        assert (await client.put(path, headers=long, content=b"1")).status_code == 413
+        assert (await client.put("/v1/filesystem", content=b"1")).status_code == 415
+        elsewhere = await client.put("/v1/tools/x", content=b"{}", headers={"Content-Type": "a/b"})
+        assert elsewhere.status_code == 415
+
+
+async def test_no_foreign_page_puts_a_file(connect: Connect) -> None:
+    async with connect(MemoryCatalogue(TOOLS)) as client:
+        page = {"Origin": "http://evil.example"}
+        assert (await client.put("/v1/files/x", content=b"1", headers=page)).status_code == 403
+        host = {"Host": "evil.example"}
+        assert (await client.put("/v1/files/x", content=b"1", headers=host)).status_code == 421
+        asks = {**page, "Access-Control-Request-Method": "PUT"}
+        preflight = await client.options("/v1/files/x", headers=asks)
+        assert "access-control-allow-origin" not in preflight.headers

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol
 import jsonschema_rs
 
 from wire.errors import BadArguments, ToolAmbiguous, ToolNotFound
+from wire.faces.aliases import other_names, renamed
 from wire.models import Call, Outcome, ToolInfo
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,10 @@ class IndexedTool:
         self.info = info
         self._checker: jsonschema_rs.Validator | None = None
 
-    def check(self, arguments: dict[str, Any]) -> None:
-        """Check arguments against the tool's schema.
+    def check(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Check arguments against the tool's schema; return them as the tool takes them.
+
+        Those that do not fit are tried once more with aliases in place of the names they stand for.
 
         Raises:
             BadArguments: naming the field and what it should be.
@@ -69,7 +72,10 @@ class IndexedTool:
         if self._checker is None:
             self._checker = _compile(self.info)
         if self._checker.is_valid(arguments):
-            return
+            return arguments
+        meant = renamed(self.info, arguments)
+        if meant is not None and self._checker.is_valid(meant):
+            return meant
         error = next(self._checker.iter_errors(arguments))
         field = "/".join(str(part) for part in error.instance_path) or "arguments"
         raise BadArguments(
@@ -80,13 +86,17 @@ class IndexedTool:
 
 
 class ToolIndex:
-    """Finds a tool by `server__tool`, `server.tool` or a bare name that only one server has."""
+    """Finds a tool by `server__tool`, `server.tool` or a bare name that only one server has.
+
+    A name that no tool has may be another name of one; in each of the three forms.
+    """
 
     def __init__(self, tools: Iterable[ToolInfo], previous: ToolIndex | None = None) -> None:
         """Index `tools`; checkers compiled by `previous` are kept where the tool is the same."""
         self._by_key: dict[tuple[str, str], IndexedTool] = {}
         self._by_name: dict[str, IndexedTool] = {}
         self._bare: dict[str, list[IndexedTool]] = {}
+        self._others: dict[str, list[IndexedTool]] = {}
         for info in tools:
             old = previous._by_key.get((info.server, info.name)) if previous else None
             self._add(old if old is not None and old.info == info else IndexedTool(info))
@@ -98,6 +108,9 @@ class ToolIndex:
         self._by_name[f"{info.server}__{info.name}"] = tool
         self._by_name[info.dotted] = tool
         self._bare.setdefault(info.name, []).append(tool)
+        for name in other_names(info):
+            for form in (name, f"{info.server}__{name}", f"{info.server}.{name}"):
+                self._others.setdefault(form, []).append(tool)
 
     def list(self, server: str | None = None) -> Sequence[ToolInfo]:
         """Return the tools sorted by server and name."""
@@ -111,19 +124,22 @@ class ToolIndex:
             ToolNotFound: with similar names.
             ToolAmbiguous: the bare name belongs to several tool servers.
         """
-        if server is not None:
-            return self._by_key.get((server, name)) or self._refuse(name, server)
-        exact = self._by_name.get(name)
+        exact = self._by_name.get(name) if server is None else self._by_key.get((server, name))
         if exact is not None:
             return exact
-        bare = self._bare.get(name, ())
-        if len(bare) == 1:
-            return bare[0]
-        if not bare:
+        found = self._bare.get(name, ()) if server is None else ()
+        found = found or [
+            tool
+            for tool in self._others.get(name, ())
+            if server is None or tool.info.server == server
+        ]
+        if len(found) == 1:
+            return found[0]
+        if not found:
             self._refuse(name, server)
-        candidates = sorted(tool.info.qualified for tool in bare)
+        candidates = sorted(tool.info.qualified for tool in found)
         raise ToolAmbiguous(
-            f"{len(bare)} tool servers have a tool {name!r}: call one of {', '.join(candidates)}.",
+            f"{len(found)} tools are named {name!r}: call one of {', '.join(candidates)}.",
             candidates=candidates,
         )
 

@@ -153,5 +153,5 @@ def _entrance(gate: Gate, policy: GatePolicy) -> Asgi:
         allow_origins=sorted(policy.origins),
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["Mcp-Session-Id", "Retry-After"],
+        expose_headers=["Mcp-Session-Id", "Retry-After", "Content-Range", "ETag"],
     )

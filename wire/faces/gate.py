@@ -17,6 +17,7 @@ from wire.errors import (
 )
 from wire.faces.caller import SCOPE_KEY, Caller
 from wire.faces.http import Asgi, HungUp, Receive, Scope, Send, check_length
+from wire.files import MAX_FILE_BYTES, takes_any_body
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class GatePolicy:
         loopback: It listens on loopback only; otherwise any IP literal is also its name, which no
             web page can point elsewhere (only names can be rebound).
         origins: Origins of web pages that may call it, beside its own.
-        max_body_bytes: Longest body that faces read.
+        max_body_bytes: Longest body that faces read; a file may be longer.
     """
 
     authenticate: Callable[[str | None], Caller]
@@ -115,8 +116,15 @@ class Gate:
         origin = headers.get(b"origin")
         if origin is not None and not self._policy.admits_origin(origin.decode("latin-1"), host):
             raise OriginRefused("Pages of this origin may not call this service.")
-        _check_content_type(scope["method"], headers)
-        check_length(int(headers.get(b"content-length", b"0")), self._policy.max_body_bytes)
+        limit = self._policy.max_body_bytes
+        if takes_any_body(scope["method"], scope["path"]):
+            # A file is of any type. No web page can send one unasked: for a PUT, unlike a form's
+            # POST, a browser asks first (we refuse, unless the origin is listed), and it always
+            # names the origin, which was checked above.
+            limit = MAX_FILE_BYTES
+        else:
+            _check_content_type(scope["method"], headers)
+        check_length(int(headers.get(b"content-length", b"0")), limit)
         if scope["path"] in OPEN_PATHS:
             scope[SCOPE_KEY] = Caller("anonymous")
         else:

@@ -8,8 +8,9 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.json_schema import models_json_schema
 
-REF = "#/components/schemas/{model}"
-JSON = "application/json"
+from wire.faces.file_operations import file_paths
+from wire.faces.operations import REF, SESSION, body, model, operation, parameter
+
 EVENTS = "text/event-stream"
 
 _RESULT: dict[str, JsonValue] = {
@@ -138,137 +139,94 @@ def _paths() -> dict[str, Any]:
         "/v1/tools/{tool}/call": {"post": _call_operation()},
         **_agentdock_paths(),
         **_mcp_paths(),
+        **file_paths(),
     }
 
 
-def _operation(
-    tag: str,
-    name: str,
-    summary: str,
-    answer: dict[str, Any],
-    *,
-    status: int = 200,
-    media: str = JSON,
-    **more: Any,
-) -> dict[str, Any]:
-    problem = {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}}
-    return {
-        "tags": [tag],
-        "operationId": name,
-        "summary": summary,
-        "responses": {
-            str(status): {"description": "Success", "content": {media: answer}},
-            "default": {"description": "The platform's failure", "content": problem},
-        },
-        **more,
-    }
-
-
-def _model(name: str) -> dict[str, Any]:
-    return {"schema": {"$ref": REF.format(model=name)}}
-
-
-def _parameter(place: str, name: str, description: str, **schema: Any) -> dict[str, Any]:
-    return {
-        "in": place,
-        "name": name,
-        "required": place == "path",
-        "description": description,
-        "schema": schema or {"type": "string"},
-    }
-
-
-def _body(answer: dict[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": {JSON: answer}}
-
-
-_TOOL = _parameter("path", "tool", "`server__tool`, `server.tool`, or the bare name if unique.")
-_FORMAT = _parameter(
+_TOOL = parameter("path", "tool", "`server__tool`, `server.tool`, or the bare name if unique.")
+_FORMAT = parameter(
     "query", "format", "Shape of a tool.", type="string", enum=["agentdock", "openai"]
 )
-_SESSION = _parameter("header", "X-Session-Id", "The Session (a rollout) that the call belongs to.")
-_TIMEOUT = _parameter("header", "X-Timeout-Seconds", "Deadline in seconds.", type="number")
-_MCP_SESSION = _parameter("header", "Mcp-Session-Id", "The session, as `initialize` gave it.")
-_SSE_SESSION = _parameter(
-    "query", "session_id", "The session, as the stream's first event gave it."
-)
+_TIMEOUT = parameter("header", "X-Timeout-Seconds", "Deadline in seconds.", type="number")
+_MCP_SESSION = parameter("header", "Mcp-Session-Id", "The session, as `initialize` gave it.")
+_SSE_SESSION = parameter("query", "session_id", "The session, as the stream's first event gave it.")
 _STREAM = {"schema": {"type": "string"}}
 
 
 def _list_operation() -> dict[str, Any]:
-    server = _parameter("query", "server", "Only the tools of this tool server.")
-    return _operation(
-        "tools", "listTools", "List the tools", _model("ToolList"), parameters=[_FORMAT, server]
+    server = parameter("query", "server", "Only the tools of this tool server.")
+    return operation(
+        "tools", "listTools", "List the tools", model("ToolList"), parameters=[_FORMAT, server]
     )
 
 
 def _show_operation() -> dict[str, Any]:
-    return _operation(
-        "tools", "showTool", "Show one tool", _model("Tool"), parameters=[_TOOL, _FORMAT]
+    return operation(
+        "tools", "showTool", "Show one tool", model("Tool"), parameters=[_TOOL, _FORMAT]
     )
 
 
 def _call_operation() -> dict[str, Any]:
-    return _operation(
+    return operation(
         "tools",
         "callTool",
         "Call a tool",
-        _model("CallAnswer"),
-        parameters=[_TOOL, _SESSION, _TIMEOUT],
-        requestBody=_body(_model("CallRequest")),
+        model("CallAnswer"),
+        parameters=[_TOOL, SESSION, _TIMEOUT],
+        requestBody=body(model("CallRequest")),
     )
 
 
 def _agentdock_paths() -> dict[str, Any]:
     tag = "AgentDock's clients"
-    server = _parameter("path", "server", "Name of a tool server.")
+    server = parameter("path", "server", "Name of a tool server.")
     tools = {"example": {"tools": [_FUNCTION]}}
     bare = {"example": {"server": "sandbox", "tools": [_FUNCTION]}}
-    arguments = _body({"example": {"code_block": "print(6*7)"}})
+    arguments = body({"example": {"code_block": "print(6*7)"}})
     function = {"name": "sandbox.run_python_code", "arguments": '{"code_block": "print(6*7)"}'}
-    message = _body({"example": {"id": "call_1", "type": "function", "function": function}})
+    message = body({"example": {"id": "call_1", "type": "function", "function": function}})
     success = {"example": {"status": "success", "content": "42"}}
     reply = {"example": {"role": "tool", "tool_call_id": "call_1", "content": "42"}}
     return {
         "/mcpapi/servers": {
-            "get": _operation(
+            "get": operation(
                 tag, "mcpapiServers", "List the tool servers", {"example": {"servers": ["sandbox"]}}
             )
         },
-        "/mcpapi/tools": {"get": _operation(tag, "mcpapiTools", "List the tools", tools)},
+        "/mcpapi/tools": {"get": operation(tag, "mcpapiTools", "List the tools", tools)},
         "/mcpapi/server/{server}/tools": {
-            "get": _operation(
+            "get": operation(
                 tag, "mcpapiServerTools", "List one server's tools", bare, parameters=[server]
             )
         },
         "/mcpapi/tool/{tool}": {
-            "post": _operation(
+            "post": operation(
                 tag,
                 "mcpapiCall",
                 "Call a tool with the body as its arguments",
                 success,
-                parameters=[_TOOL, _SESSION, _TIMEOUT],
+                parameters=[_TOOL, SESSION, _TIMEOUT],
                 requestBody=arguments,
             )
         },
         "/call_tool": {
-            "post": _operation(
+            "post": operation(
                 tag,
                 "callToolMessage",
                 "Answer an OpenAI tool call",
                 reply,
-                parameters=[_SESSION, _TIMEOUT],
+                parameters=[SESSION, _TIMEOUT],
                 requestBody=message,
             )
         },
         "/list_tools": {
-            "get": _operation(tag, "listToolsBare", "List the tools", {"example": [_FUNCTION]})
+            "get": operation(tag, "listToolsBare", "List the tools", {"example": [_FUNCTION]})
         },
     }
 
 
 def _mcp_paths() -> dict[str, Any]:
-    server = _parameter("path", "server", "Name of a tool server.")
+    server = parameter("path", "server", "Name of a tool server.")
     return {
         **_mcp_doors("", "All", "all tools", []),
         **_mcp_doors("/servers/{server}", "One", "one server", [server]),
@@ -280,16 +238,16 @@ def _mcp_doors(prefix: str, name: str, what: str, parameters: list[Any]) -> dict
     answer = {"example": {"jsonrpc": "2.0", "id": 1, "result": {"tools": []}}}
     accepted = {"schema": {"type": "string"}, "example": "Accepted"}
     post: dict[str, Any] = {
-        "parameters": [*parameters, _SESSION, _TIMEOUT],
-        "requestBody": _body({"example": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}}),
+        "parameters": [*parameters, SESSION, _TIMEOUT],
+        "requestBody": body({"example": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}}),
     }
     by_query: dict[str, Any] = {**post, "parameters": [*post["parameters"], _SSE_SESSION]}
     of_session: dict[str, Any] = {"parameters": [*parameters, _MCP_SESSION]}
     legacy, streamable = "MCP over legacy SSE", "MCP over streamable HTTP"
     return {
         f"{prefix}/mcp": {
-            "post": _operation("MCP", f"mcp{name}", f"{streamable}: {what}", answer, **post),
-            "get": _operation(
+            "post": operation("MCP", f"mcp{name}", f"{streamable}: {what}", answer, **post),
+            "get": operation(
                 "MCP",
                 f"mcpStream{name}",
                 "Messages of the server in a handshake-era session",
@@ -297,12 +255,12 @@ def _mcp_doors(prefix: str, name: str, what: str, parameters: list[Any]) -> dict
                 media=EVENTS,
                 **of_session,
             ),
-            "delete": _operation(
+            "delete": operation(
                 "MCP", f"mcpEnd{name}", "End a handshake-era session", {}, **of_session
             ),
         },
         f"{prefix}/sse": {
-            "get": _operation(
+            "get": operation(
                 "MCP",
                 f"sse{name}",
                 f"{legacy}: {what}",
@@ -312,7 +270,7 @@ def _mcp_doors(prefix: str, name: str, what: str, parameters: list[Any]) -> dict
             )
         },
         f"{prefix}/messages": {
-            "post": _operation(
+            "post": operation(
                 "MCP",
                 f"messages{name}",
                 f"{legacy}: a message; its answer comes on the stream",

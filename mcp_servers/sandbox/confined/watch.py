@@ -133,7 +133,7 @@ class Watch:
 
     def _disk(self, found: dict[int, proc.Process]) -> tuple[int, int]:
         """Return bytes and number of files."""
-        used, count = _usage(self._folders)
+        used, count = usage(self._folders)
         seen = set()
         device = os.stat(self._folders[0]).st_dev
         for pid in found:
@@ -159,7 +159,7 @@ def _hidden(found: dict[int, proc.Process]) -> dict[int, int]:
     return held
 
 
-def _usage(folders: Sequence[str]) -> tuple[int, int]:
+def usage(folders: Sequence[str]) -> tuple[int, int]:
     """Return bytes and number of what lies in some folders, however deep and however changing."""
     used = count = 0
     waiting = list(folders)

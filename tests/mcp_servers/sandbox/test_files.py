@@ -29,10 +29,20 @@ class Sandboxes:
         for name in owners:
             (root / name).mkdir(parents=True)
 
-    @asynccontextmanager
-    async def opened(self, sandbox_id: str, owner: str) -> AsyncIterator[Folder]:
+    def list(self, owner: str) -> list[dict[str, Any]]:
+        return [{"sandbox_id": name} for name, its in self._owners.items() if its == owner]
+
+    async def close(self, sandbox_id: str, owner: str) -> None:
+        self._check(sandbox_id, owner)
+        del self._owners[sandbox_id]
+
+    def _check(self, sandbox_id: str, owner: str) -> None:
         if self._owners.get(sandbox_id) != owner:
             raise NoWorkspace(f"[ERROR]: Failed to connect to sandbox {sandbox_id}.")
+
+    @asynccontextmanager
+    async def opened(self, sandbox_id: str, owner: str) -> AsyncIterator[Folder]:
+        self._check(sandbox_id, owner)
         fd = os.open(self._root / sandbox_id, os.O_RDONLY)
         try:
             yield Folder(fd)
@@ -159,6 +169,9 @@ async def test_a_sender_that_hangs_up_leaves_nothing(ann: httpx.AsyncClient) -> 
         ("GET", "/v1/files/%2e%2e/x", (400, "bad_request")),
         ("PUT", "/v1/files/a%2f%2e%2e%2fx", (400, "bad_request")),
         ("PUT", "/v1/files/a%00b", (400, "bad_request")),
+        ("PUT", "/v1/files/a%ffb", (400, "bad_request")),
+        ("PATCH", "/v1/files/a", (405, "bad_request")),
+        ("GET", "/v1/elsewhere", (404, "not_found")),
         ("PUT", "/v1/files/.agentdock-draft-1", (400, "bad_request")),
         ("GET", "/v1/files/none/", (404, "not_found")),
         ("GET", "/v1/files/folder", (409, "is_a_folder")),
@@ -177,12 +190,34 @@ async def test_what_cannot_be_done_is_answered_in_words(
 
 async def test_owners_do_not_see_each_other(ann: httpx.AsyncClient, tmp_path: Path) -> None:
     await ann.put("/v1/files/mine", content=b"secret of ann")
-    for owner in ("ann/run", "bob", "..", ".", "", "ann%2F..", "x" * 500):
+    for owner in ("ann/run", "bob", "..", ".", "ann%2F..", "x" * 500):
         headers = {"X-Agentdock-Owner": owner}
         assert answer(await ann.get("/v1/files/mine", headers=headers)) == (404, "not_found")
         assert (await ann.put("/v1/files/own", headers=headers, content=b"")).status_code == 201
     assert (await ann.get("/v1/files/mine")).content == b"secret of ann"
-    assert len(os.listdir(tmp_path / "files")) == 8
+    assert len(os.listdir(tmp_path / "files")) == 7
+    assert answer(await ann.get("/v1/files/", headers={"X-Agentdock-Owner": ""}))[0] == 400
+
+
+async def test_an_owner_lists_shows_and_closes_its_sandboxes(ann: httpx.AsyncClient) -> None:
+    assert (await ann.get("/v1/sandboxes")).json() == {"sandboxes": [{"sandbox_id": "box"}]}
+    assert (await ann.get("/v1/sandboxes/box")).json() == {"sandbox_id": "box"}
+    for other in ("other", "none"):
+        assert answer(await ann.get(f"/v1/sandboxes/{other}")) == (404, "not_found")
+        assert answer(await ann.delete(f"/v1/sandboxes/{other}")) == (404, "not_found")
+    assert (await ann.delete("/v1/sandboxes/box")).status_code == 204
+    assert answer(await ann.get("/v1/sandboxes/box")) == (404, "not_found")
+    assert (await ann.get("/v1/sandboxes")).json() == {"sandboxes": []}
+
+
+async def test_without_sandboxes_there_is_none(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    path = Path(f"/proc/self/fd/{here}/s")
+    async with serving(FilesApp(FileArea(tmp_path / "files")), path), client(path, "ann") as made:
+        assert (await made.get("/v1/sandboxes")).json() == {"sandboxes": []}
+        for url in ("/v1/sandboxes/box", "/v1/sandboxes/box/files/x"):
+            assert answer(await made.get(url)) == (404, "not_found")
+    os.close(here)
 
 
 async def test_a_successor_takes_the_socket_over(tmp_path: Path) -> None:
