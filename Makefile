@@ -41,7 +41,8 @@ down: ## Stop the containers; registry and files stay
 	@docker compose down
 
 key: ## Show the key of the containers' administrator
-	@docker compose exec -T agentdock-manager cat /run/agentdock/manager/admin_key
+	@docker compose exec -T agentdock-manager \
+		sh -c 'echo "$${AGENTDOCK_MANAGER_ADMIN_KEY:-$$(cat /run/agentdock/manager/admin_key)}"'
 
 OFFLINE_BASE := agentdock-base:local
 OFFLINE_MONGO := agentdock-mongo:local
