@@ -199,7 +199,8 @@ class Sandbox:
                     await self._confinement.wait_ended()
                 if not self._confinement.ended:
                     self._confinement.end_now()
-                    await self._confinement.wait_ended()
+                    with anyio.move_on_after(END_S):
+                        await self._confinement.wait_ended()
                 self._confinement = None
             self._lingering.close()
             for command in self.commands.values():
@@ -211,7 +212,7 @@ class Sandbox:
                 raise CannotRun("the sandbox was closed")
             if self._jobs is not None and self._confinement and not self._confinement.ended:
                 return self._jobs
-            self._lose_worker()
+            await self._end()
             if self._had_variables:
                 self._note, self._had_variables = RESTARTED, False
             for tries_left in (1, 0):

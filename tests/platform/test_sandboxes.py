@@ -129,7 +129,7 @@ async def test_a_changed_entry_leaves_live_sandboxes_to_the_process_that_has_the
             lines = [leaks.command(pid) for pid in leaks.descendants()]
             servers = [line for line in lines if line.endswith("-m mcp_servers.sandbox")]
             changing = bool((await running.servers("one"))["sandbox"]["changing"])
-            return len(servers) >= 2 and not changing
+            return bool(len(servers) >= 2 and not changing)
 
         await eventually(is_changed, 20)
         done = await agent.python("x + 1", box)
@@ -153,7 +153,7 @@ async def test_files_outlive_a_kill_of_the_node_and_the_reply_says_that_variable
         running.start_node("one", profile())
 
         async def answers() -> bool:
-            return (await agent.post("list_sandboxes")).status_code == 200
+            return bool((await agent.post("list_sandboxes")).status_code == 200)
 
         await eventually(answers, 20)
         done = await agent.python("open('note').read(), 'x' in globals()", box)

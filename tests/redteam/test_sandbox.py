@@ -15,17 +15,12 @@ from tests.redteam.standing import Standing, standing
 
 pytestmark = pytest.mark.slow
 
-SERVER = ROOT / "mcp_servers" / "sandbox"
 PROFILE = tomllib.loads((ROOT / "nodes" / "profiles" / "full.toml").read_text())
 ENTRY = PROFILE["mcpServers"]["sandbox"]
 
 
 @pytest.fixture(scope="module")
 def confined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    if not (ROOT / "mcp_servers" / "sandbox" / "levels").is_dir():
-        pytest.skip(
-            "the sandbox that is hosted here has no levels of isolation: it promises nothing"
-        )
     with standing(tmp_path_factory.mktemp("confined"), ENTRY) as place:
         yield place
 

@@ -188,6 +188,7 @@ async def test_a_full_sandbox_is_stopped_and_can_still_be_emptied(tools: Tools) 
 
 
 async def test_the_zygotes_death_loses_variables_and_nothing_else(tmp_path: Path) -> None:
+    before = leaks.descendants()
     async with standing(settings(tmp_path)) as tools, opened(tools) as sandbox:
         await sandbox.python("x = 1\nopen('kept', 'w').write('here')", LIMIT)
         await sandbox.start_command("exec -a forked-4471 sleep 61")
@@ -195,7 +196,7 @@ async def test_the_zygotes_death_loses_variables_and_nothing_else(tmp_path: Path
         # Its parent waits for it, outside its namespaces, and is a child of ours.
         [zygote] = [
             pid
-            for pid in running(sys.executable)
+            for pid in running(sys.executable) - before
             if leaks.parent(leaks.parent(pid)) == os.getpid() and "zygote.py" in leaks.command(pid)
         ]
         leaks.kill(zygote)

@@ -20,7 +20,7 @@ from mcp_servers.sandbox.paths import split_file
 from mcp_servers.sandbox.quota import FRESH_S, Account, Quota, measure
 from mcp_servers.sandbox.transfers import FileArea
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 QUOTA = Quota(max_bytes=1000, max_files=5)
 
 
