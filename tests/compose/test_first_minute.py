@@ -38,7 +38,7 @@ def test_agentdocks_clients_find_their_routes(deployment: Deployment) -> None:
     call = {"name": "echo.echo", "arguments": '{"text": "hello"}'}
     asked = {"id": "1", "type": "function", "function": call}
     assert client.post("/call_tool", json=asked).json()["content"].endswith("hello")
-    [node, *_] = deployment.nodes()
+    node = next(node for node, state in deployment.nodes().items() if state == "ready")
     assert "echo" in client.get(f"/container/{node}/mcpapi/tools").text
 
 
