@@ -68,6 +68,7 @@ class Deployment:
 
     def copy_project(self) -> None:
         """Copy what git knows, or would, as someone gets it who clones; plug `echo` into it."""
+        self.folder.chmod(0o755)
         listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True)
         for name in filter(None, listed.stdout.split("\0")):
