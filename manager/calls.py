@@ -193,10 +193,14 @@ class CallService:
         knows nothing of the Session.
         """
         owner = str(call.owner) if info.scope is Scope.SESSION else None
+        capability = info.prefers
+        preferred = (lambda node: node.has(capability)) if capability else None
         deadline = time.monotonic() + timeout_s
         failure: PlatformError | None = None
         while True:
-            node = choose_node(candidates, handle_node, NodeRecord.load, self._pick, owner)
+            node = choose_node(
+                candidates, handle_node, NodeRecord.load, self._pick, owner, preferred
+            )
             if node is None:
                 raise failure or _no_candidate(info, handle_node)
             record.node = node.id

@@ -58,6 +58,10 @@ class NodeRecord:
         """Calls in flight: ours, and those of others that its last report counted."""
         return self.in_flight + self.elsewhere
 
+    def has(self, capability: str) -> bool:
+        """Whether the node says that it has a capability."""
+        return capability in self.report.capabilities
+
     def server(self, name: str) -> ServerReport | None:
         """Return the node's word on one tool server."""
         return next((server for server in self.report.servers if server.name == name), None)

@@ -25,6 +25,7 @@ def choose_node(
     load: Callable[[N], int],
     pick: Callable[[int], int],
     owner: str | None = None,
+    preferred: Callable[[N], bool] | None = None,
 ) -> N | None:
     """Return the node that should take a call, or None if none can.
 
@@ -34,6 +35,8 @@ def choose_node(
         load: Calls in flight on a node.
         pick: Returns an integer from 0 up to, and without, its argument: a source of chance.
         owner: Whose call it is, if the tool server is session-scoped.
+        preferred: Whether a node has what the tool server prefers; the others get a call only if
+            none has it.
 
     An owner's calls all reach one node, which holds its process: each candidate is weighed with the
     owner's name (rendezvous hashing), so that every manager finds the same one without a table. A
@@ -44,6 +47,8 @@ def choose_node(
     """
     if handle_node is not None:
         return next((node for node in candidates if node.id == handle_node), None)
+    if preferred is not None:
+        candidates = [node for node in candidates if preferred(node)] or candidates
     if owner is not None:
         return max(candidates, key=lambda node: _weight(owner, node.id), default=None)
     count = len(candidates)

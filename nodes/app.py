@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from nodes.capabilities import probe
 from nodes.control import control_router, registrations_router
 from nodes.environment import base_environment
 from nodes.files import Files
@@ -38,6 +39,8 @@ from wire.models import NodeReport, NodeState, Registration
 from wire.serving import beside
 
 HANDLE_PREFIX = "AGENTDOCK_HANDLE_PREFIX"
+BROWSER_PATH = "BROWSER_EXECUTABLE"
+"""The setting by which the web server finds its browser."""
 
 
 class Node:
@@ -57,6 +60,7 @@ class Node:
         self._revision = 0
         self._membership: Membership | None = None
         self._environ = environ
+        self._capabilities: list[str] = []
         self._file = Profile()
         self._registrations = Registrations()
         self._places = FilesPlaces(settings.data_dir, settings.node_id)
@@ -81,6 +85,7 @@ class Node:
             state=NodeState.DRAINING if host.draining else NodeState.READY,
             servers=host.servers_report(),
             problems=host.problems,
+            capabilities=self._capabilities,
             in_flight=host.in_flight,
             revision=str(self._revision),
             version=__version__,
@@ -116,6 +121,7 @@ class Node:
             stack.callback(self._places.close)
             stack.push_async_callback(self.host.close)
             await stack.enter_async_context(beside(self._watch.run(), "the watch of the profile"))
+            await stack.enter_async_context(beside(self._probe(), "the look for capabilities"))
             settings = self._settings
             if settings.manager_urls and settings.secret is not None:
                 self._membership = Membership(
@@ -129,6 +135,12 @@ class Node:
                     beside(self._membership.run(), "the report to the manager")
                 )
             yield
+
+    async def _probe(self) -> None:
+        environ = self._environ()
+        self._capabilities = await probe(base_environment(environ), environ.get(BROWSER_PATH))
+        if self._capabilities:
+            self._changed()
 
     def _changed(self) -> None:
         self._revision += 1

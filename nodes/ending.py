@@ -41,6 +41,12 @@ async def end_process(channel: Channel, marker: str, grace_s: float) -> None:
         channel.close()
 
 
+def end_group(leader: int) -> None:
+    """Kill a process that leads its own group, and everybody in it."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+
+
 async def _sweep(name: str, marker: str, session: int | None) -> None:
     try:
         left = await asyncio.to_thread(sweep, marker, session)

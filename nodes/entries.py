@@ -61,6 +61,7 @@ class Entry:
     idempotent: frozenset[str] = frozenset()
     affinity: str | None = None
     linger_s: float = 0.0
+    prefers: str | None = None
     max_result_chars: int | None = None
     max_in_flight: int | None = None
     scope: Scope = Scope.SHARED
@@ -200,6 +201,7 @@ def _common(form: EntryForm) -> dict[str, Any]:
         "idempotent": frozenset(extras.idempotent),
         "affinity": extras.affinity,
         "linger_s": extras.linger_s,
+        "prefers": extras.prefers,
         "max_result_chars": extras.max_result_chars,
         "max_in_flight": extras.max_in_flight,
         "scope": Scope(extras.scope),

@@ -264,6 +264,7 @@ class Supervisor:
                 idempotent=definition["name"] in entry.idempotent or _says_idempotent(definition),
                 timeout_s=entry.timeout_s,
                 affinity=entry.affinity,
+                prefers=entry.prefers,
                 scope=entry.scope,
             )
             for definition in definitions

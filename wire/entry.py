@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wire.models import SERVER_NAME
+from wire.models import CAPABILITY, SERVER_NAME
 
 F = TypeVar("F", bound="EntryForm")
 
@@ -74,6 +74,7 @@ class Extras(BaseModel):
     env_pass: list[str] = []
     affinity: str | None = None
     linger_s: float = Field(default=0.0, ge=0, le=86_400)
+    prefers: str | None = Field(default=None, pattern=CAPABILITY)
     max_result_chars: int | None = Field(default=None, gt=0)
     max_in_flight: int | None = Field(default=None, gt=0)
     scope: Literal["shared", "session"] = "shared"

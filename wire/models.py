@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 NODE_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 SERVER_NAME = r"^(?!.*__)[A-Za-z0-9](?:[A-Za-z0-9_-]{0,38}[A-Za-z0-9])?$"
+CAPABILITY = r"^[a-z][a-z0-9_-]{0,39}$"
 MAX_TOOL_NAME = 64
 """Longest tool name that model providers accept."""
 
@@ -55,7 +56,8 @@ class ToolInfo(BaseModel):
     """One tool of one tool server.
 
     `definition` is the tool as its server listed it (MCP `Tool` as JSON), unaltered.
-    `timeout_s` is the longest a call may take; `affinity` names the argument that carries a handle.
+    `timeout_s` is the longest a call may take; `affinity` names the argument that carries a handle;
+    `prefers` a capability: nodes that have it get the calls, others only if none of those can.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +68,7 @@ class ToolInfo(BaseModel):
     idempotent: bool = False
     timeout_s: float = 60.0
     affinity: str | None = None
+    prefers: str | None = None
     scope: Scope = Scope.SHARED
 
     @property
@@ -140,7 +143,8 @@ class NodeReport(BaseModel):
     """A node's complete statement. Repeated or lost reports do no harm: each replaces the last.
 
     `boot` changes whenever the node's process does; `revision` whenever anything but load does.
-    `registered` says which registrations it has, by name with their revision.
+    `registered` says which registrations it has, by name with their revision; `capabilities`, what
+    this machine has beyond others, such as `browser`.
     """
 
     id: NodeId

@@ -123,8 +123,12 @@ class Fetcher:
         """Close the connections."""
         await self._transport.aclose()
 
-    async def fetch(self, request: Request) -> Fetched:
-        """Return the answer with its body in memory, whatever its status.
+    async def fetch(self, request: Request, sink: Sink | None = None) -> Fetched:
+        """Return the answer, whatever its status.
+
+        Args:
+            request: What to fetch.
+            sink: Takes the body piece by piece; None to have it in memory.
 
         Raises:
             FetchError: there is none, or none that may be had; the message is for the model.
@@ -134,7 +138,7 @@ class Fetcher:
         async def keep(piece: bytes) -> None:
             body.extend(piece)
 
-        answer = await self._within_deadline(request, keep, any_status=True)
+        answer = await self._within_deadline(request, sink or keep, any_status=True)
         return Fetched(answer.url, answer.status, answer.headers, answer.size, bytes(body))
 
     async def download(self, request: Request, sink: Sink) -> Fetched:

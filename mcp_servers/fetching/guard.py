@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 
@@ -84,21 +84,29 @@ class Guard:
             Refused: it may not be fetched.
             UnknownHost: its host has no address.
         """
-        parsed = parse(url)
-        port = parsed.port or DEFAULT_PORTS[parsed.scheme]
-        return await self._judge(parsed, parsed.raw_host.decode("ascii"), port)
-
-    async def _judge(self, url: httpx.URL, host: str, port: int) -> Target:
-        inner = bool(self._inner_hosts & {(host, port), (host, None)})
-        if not inner:
-            self._check(host, port)
+        asked = self.check(url)
+        host, port, inner = asked.host, asked.port, asked.inner
         addresses = tuple(await self._resolver.addresses(host, port))[:MAX_ADDRESSES]
         if not addresses and (inner or not self._proxied):
             raise UnknownHost(f"The host {host!r} is not known. Check the address for mistakes.")
         for what in filter(None, map(forbidden, addresses)):
             if not inner:
                 raise Refused(f"{host!r} leads to {what}; only public addresses may be fetched.")
-        return Target(url, host, port, addresses, inner)
+        return replace(asked, addresses=addresses)
+
+    def check(self, url: str) -> Target:
+        """Return where a URL wants to go, without addresses: no name is looked up.
+
+        Raises:
+            BadUrl: it is malformed.
+            Refused: it may not be fetched, whatever its host's addresses are.
+        """
+        parsed = parse(url)
+        host, port = parsed.raw_host.decode("ascii"), parsed.port or DEFAULT_PORTS[parsed.scheme]
+        inner = bool(self._inner_hosts & {(host, port), (host, None)})
+        if not inner:
+            self._check(host, port)
+        return Target(parsed, host, port, (), inner)
 
     def _check(self, host: str, port: int) -> None:
         """Refuse what can be told without a look-up."""

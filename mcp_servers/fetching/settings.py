@@ -6,12 +6,14 @@ import re
 
 import httpx
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from mcp_servers.fetching.secret_files import SecretFileSettings
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(\d{1,5}))?", re.IGNORECASE)
 
 
-class FetchSettings(BaseSettings):
+class FetchSettings(SecretFileSettings):
     """Everything that can be set about fetching. Times are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(env_prefix="FETCH_", frozen=True, env_ignore_empty=True)

@@ -47,10 +47,24 @@ class SandboxSettings(BaseSettings):
     area: int = Field(2048, ge=1, description="Files of an owner in the file area, together.")
     area_files: int = Field(20_000, ge=1, description="Number of files of an owner there.")
 
-    handle_prefix: str = Field("", validation_alias="AGENTDOCK_HANDLE_PREFIX")
-    state_dir: Path | None = Field(None, validation_alias="AGENTDOCK_STATE_DIR")
-    files_dir: Path | None = Field(None, validation_alias="AGENTDOCK_FILES_DIR")
-    files_socket: Path | None = Field(None, validation_alias="AGENTDOCK_FILES_SOCKET")
+    handle_prefix: str = Field(
+        "",
+        validation_alias="AGENTDOCK_HANDLE_PREFIX",
+        description="What ids begin with; alone they are random only.",
+    )
+    state_dir: Path | None = Field(
+        None,
+        validation_alias="AGENTDOCK_STATE_DIR",
+        description="Where sandboxes are kept; alone nothing is kept.",
+    )
+    files_dir: Path | None = Field(
+        None, validation_alias="AGENTDOCK_FILES_DIR", description="The owners' local files."
+    )
+    files_socket: Path | None = Field(
+        None,
+        validation_alias="AGENTDOCK_FILES_SOCKET",
+        description="Where files are served over HTTP; alone they are not.",
+    )
 
     @property
     def limits(self) -> Limits:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -169,6 +169,7 @@ class ScriptedNode:
         state: NodeState = NodeState.READY,
         boot: str = "boot-1",
         in_flight: int = 0,
+        capabilities: Sequence[str] = (),
     ) -> NodeReport:
         """Return a report of this node; with the server `echo` unless others are given."""
         self.revision += 1
@@ -180,6 +181,7 @@ class ScriptedNode:
             state=state,
             servers=list(servers) or [server("echo", tool("echo"))],
             in_flight=in_flight,
+            capabilities=list(capabilities),
             revision=str(self.revision),
         )
 

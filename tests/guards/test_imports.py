@@ -21,6 +21,9 @@ CONCRETE = (
     "manager.stores.mongo",
     "manager.launchers.process",
     "manager.launchers.external",
+    "mcp_servers.web.caching.sqlite",
+    *(f"mcp_servers.web.searching.{name}" for name in ("brave", "jina", "metasearch")),
+    *(f"mcp_servers.web.searching.{name}" for name in ("searxng", "serper", "tavily")),
 )
 """Implementations of a protocol: only the assembly knows them."""
 
@@ -29,6 +32,11 @@ DRIVERS = {
     "pymongo": ("manager/stores/mongo.py",),
     "bson": ("manager/stores/mongo.py",),
     "opentelemetry": ("manager/tracing.py",),
+    "ddgs": ("mcp_servers/web/searching/metasearch.py",),
+    "playwright": (
+        "mcp_servers/web/browsing/chromium.py",
+        "mcp_servers/web/browsing/rendering.py",
+    ),
 }
 """Packages that only a setting selects, and the only files that import them."""
 
@@ -37,8 +45,10 @@ ALONE = (
     "mcp_servers/sandbox/confined/first.py",
     "mcp_servers/sandbox/confined/worker.py",
     "mcp_servers/sandbox/confined/cell.py",
+    "mcp_servers/web/browsing/keeper.py",
+    "mcp_servers/web/browsing/launcher.py",
 )
-"""What runs without our packages' dependencies."""
+"""Programs that start without our packages' dependencies."""
 
 MAY_END_PROCESSES = (
     "nodes/ending.py",
@@ -46,6 +56,8 @@ MAY_END_PROCESSES = (
     "manager/launchers/*.py",
     "mcp_servers/sandbox/confined/*.py",
     "mcp_servers/sandbox/levels/*.py",
+    "mcp_servers/web/browsing/keeper.py",
+    "mcp_servers/web/reading/workers.py",
 )
 
 
@@ -63,7 +75,7 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
 def test_only_the_assembly_knows_concrete_classes() -> None:
     wrong = [
         f"{source.path} imports {module}"
-        for source in sources("manager", "nodes", "wire")
+        for source in sources(*PACKAGES)
         for module in source.imports()
         if module.startswith(CONCRETE)
         and not source.path.endswith("/app.py")

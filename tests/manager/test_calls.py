@@ -381,3 +381,17 @@ async def test_a_server_that_starts_again_is_not_called(
     with pytest.raises(ServerUnavailable):
         await calls.call()
     assert node.connections == 0
+
+
+async def test_calls_go_where_the_preferred_capability_is_and_elsewhere_without_it(
+    calls: Calls, start_node: StartNode
+) -> None:
+    plain, equipped = await start_node(id="one"), await start_node(id="two")
+    web = server("web", tool("read", "web", prefers="browser"))
+    calls.know(plain, web)
+    calls.know(equipped, web, capabilities=["browser"])
+    assert {(await calls.call("read")).node for _ in range(8)} == {"two"}
+    equipped.behaviour = refuse_with(Overloaded("busy", retry_after_s=1.0))
+    assert (await calls.call("read")).node == "one"
+    calls.know(equipped, web, state=NodeState.DRAINING, capabilities=["browser"])
+    assert (await calls.call("read")).node == "one"

@@ -92,3 +92,29 @@ def test_a_handle_comes_before_the_owner() -> None:
     nodes = [Node("a"), Node("b")]
     for name in ("a", "b"):
         assert choose_node(nodes, name, busy, picks(), "alice") == Node(name)
+
+
+def test_nodes_that_have_what_is_preferred_come_first_however_busy() -> None:
+    nodes = [Node("a"), Node("b", 99), Node("c", 98)]
+    chance = Random(1)
+    for _ in range(50):
+        chosen = choose_node(nodes, None, busy, chance.randrange, None, lambda n: n.load > 0)
+        assert chosen == Node("c", 98)
+
+
+def test_without_a_node_that_has_what_is_preferred_any_other_is_chosen() -> None:
+    nodes = [Node("a", 5), Node("b", 1)]
+    assert choose_node(nodes, None, busy, picks(0, 0), None, lambda n: False) == Node("b", 1)
+
+
+def test_an_owners_node_is_one_that_has_what_is_preferred() -> None:
+    nodes = [Node("a"), Node("b", 1), Node("c")]
+    chosen = {
+        choose_node(nodes, None, busy, picks(), f"k/{n}", lambda n: n.load == 1) for n in range(20)
+    }
+    assert chosen == {Node("b", 1)}
+
+
+def test_a_handle_decides_whatever_is_preferred() -> None:
+    nodes = [Node("a"), Node("b", 1)]
+    assert choose_node(nodes, "a", busy, picks(), None, lambda n: n.load == 1) == Node("a")

@@ -173,9 +173,15 @@ def set_dumpable(dumpable: bool) -> None:
     check(libc().prctl(_SET_DUMPABLE, int(dumpable), 0, 0, 0), "prctl")
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies. It may be dead already."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Have the kernel kill this process when its parent dies.
+
+    Args:
+        parent: The parent, if it can be seen from here: it may have died already.
+    """
     check(libc().prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def adopt_orphans() -> None:

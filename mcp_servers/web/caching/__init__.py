@@ -1,0 +1,1 @@
+"""The result cache: kept in a file, bounded, and asked once for many callers."""

@@ -1,0 +1,1 @@
+"""Search: providers behind one protocol, their order, and results in one shape."""
