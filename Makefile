@@ -7,8 +7,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes
 
+export REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
 help: ## What can be done here
-	@awk -F ' ## ' '/^[a-z-]+:.* ## / { split($$1, t, ":"); printf "make %-9s %s\n", t[1], $$2 }' Makefile
+	@awk -F ' ## ' '/^[a-z-]+:.* ## / { split($$1, t, ":"); printf "make %-15s %s\n", t[1], $$2 }' Makefile
 
 run: $(VENV)/ready-run ## Start the platform here: a manager and two nodes, until Ctrl-C
 	@exec $(PY) -m manager
@@ -30,6 +32,31 @@ fix: $(VENV)/ready-dev ## Mend style where a machine can
 
 bench: $(VENV)/ready-dev ## What a call costs
 	@$(PY) -m benchmarks.hop $(ARGS)
+
+up: ## Start the platform in containers (docs/deploy.md)
+	@docker compose up --detach --build --wait
+	@echo "AgentDock is ready at http://$$(docker compose port agentdock-manager 8080)"
+
+down: ## Stop the containers; registry and files stay
+	@docker compose down
+
+key: ## Show the key of the containers' administrator
+	@docker compose exec -T agentdock-manager \
+		sh -c 'echo "$${AGENTDOCK_MANAGER_ADMIN_KEY:-$$(cat /run/agentdock/manager/admin_key)}"'
+
+OFFLINE_BASE := agentdock-base:local
+OFFLINE_MONGO := agentdock-mongo:local
+
+images-offline: ## Build every image without an image registry (docs/offline.md)
+	@deploy/base.sh $(OFFLINE_BASE)
+	@docker build --quiet --build-arg BASE_IMAGE=$(OFFLINE_BASE) --tag $(OFFLINE_MONGO) deploy/mongo_stand_in
+	@BASE_IMAGE=$(OFFLINE_BASE) MONGO_IMAGE=$(OFFLINE_MONGO) docker compose build
+	@echo "Add two lines to .env, then: make up"
+	@echo "BASE_IMAGE=$(OFFLINE_BASE)"
+	@echo "MONGO_IMAGE=$(OFFLINE_MONGO)"
+
+test-compose: $(VENV)/ready-dev ## The containers on a real engine
+	@$(PY) -m pytest -m compose tests/compose -o faulthandler_timeout=600 $(ARGS)
 
 # A stamp is written last, so that an installation cut short is done again.
 $(VENV)/ready-run: requirements.lock $(VENV)/ready
@@ -59,4 +86,4 @@ $(VENV)/ready:
 	echo "Ubuntu: apt-get install python3 python3-venv) or name one: make PYTHON=/path/to/python" >&2; \
 	exit 1
 
-.PHONY: help run test test-all check fix bench
+.PHONY: help run test test-all test-compose check fix bench up down key images-offline

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -91,9 +92,17 @@ def _serve_here(settings: ManagerSettings) -> int:
 async def _serve(settings: ManagerSettings, listener: socket.socket) -> None:
     store = create_store(settings)
     await open_store(store)  # here, so that a store that cannot be used is one clear line
-    app = create_app(settings, store=store, announce=lambda text: print(text, flush=True))
+    app = create_app(settings, store=store, announce=_announce(settings))
     config = server_config(app, loop="none", hangers_on_s=round(settings.drain_s))
     await _Server(config).serve(sockets=[listener])
+
+
+def _announce(settings: ManagerSettings) -> Callable[[str], None] | None:
+    """Return what shows the banner; None in a container or where the log is for machines."""
+    if settings.published_host is None and settings.log_format == "text":
+        return lambda text: print(text, flush=True)
+    logging.getLogger(__name__).info("listening on %s port %d", settings.host, settings.port)
+    return None
 
 
 def _why_no_port(settings: ManagerSettings, error: OSError) -> str:

@@ -28,6 +28,11 @@ class ManagerSettings(SharedSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on.")
+    published_host: str | None = Field(
+        None,
+        description="Address where a container engine publishes the manager: it, not the one to "
+        "listen on, decides whether callers need keys.",
+    )
     store_url: SecretStr | None = Field(
         None,
         description="Where the registry is kept: sqlite:///path, mongodb:// or mongodb+srv://; "
@@ -41,6 +46,11 @@ class ManagerSettings(SharedSettings):
         None,
         validate_default=True,
         description="Keys, name:role:key, separated by commas; role agent or admin.",
+    )
+    admin_key: SecretStr | None = Field(
+        None,
+        description="One more key, of the role admin; callers without a key stay as they were, "
+        "but do not administer.",
     )
     launcher: Literal["process", "external"] = Field(
         "process", description="Who starts nodes: process (the manager) or external (you)."
@@ -85,12 +95,20 @@ class ManagerSettings(SharedSettings):
     @classmethod
     def _keys_are_usable(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         keys = parse_keys(value.get_secret_value()) if value else ()
-        host = info.data.get("host", "")
+        host = info.data.get("published_host") or info.data.get("host", "")
         if not keys and not is_loopback(host) and not info.data.get("allow_anonymous"):
             raise ValueError(
-                f"needed because AGENTDOCK_MANAGER_HOST={host} is not loopback: "
-                "set name:role:key, or AGENTDOCK_MANAGER_ALLOW_ANONYMOUS=true to serve everybody"
+                f"needed because AGENTDOCK_MANAGER_HOST={host} is not loopback: set name:role:key, "
+                "such as AGENTDOCK_MANAGER_API_KEYS=me:agent:KEY with what `openssl rand -hex 24` "
+                "prints for KEY, or AGENTDOCK_MANAGER_ALLOW_ANONYMOUS=true to serve everybody"
             )
+        return value
+
+    @field_validator("admin_key")
+    @classmethod
+    def _key_is_usable(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        keys = info.data.get("api_keys")
+        all_keys(keys.get_secret_value() if keys else "", value)
         return value
 
     @field_validator("local_nodes")
@@ -124,19 +142,19 @@ class ManagerSettings(SharedSettings):
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the manager."""
-        return is_loopback(self.host)
+        return is_loopback(self.published_host or self.host)
 
     @property
     def keys(self) -> tuple[ApiKey, ...]:
         """The keys of agents and administrators."""
-        return parse_keys(self.api_keys.get_secret_value()) if self.api_keys else ()
+        return all_keys(self.api_keys.get_secret_value() if self.api_keys else "", self.admin_key)
 
     @property
     def anonymous(self) -> bool:
         """Whether callers without a key are let in."""
         if self.allow_anonymous is not None:
             return self.allow_anonymous
-        return self.loopback and not self.keys
+        return self.loopback and not self.api_keys
 
     @property
     def store(self) -> SecretStr:
@@ -165,6 +183,16 @@ class ManagerSettings(SharedSettings):
     def origins(self) -> frozenset[str]:
         """Origins of web pages that may call, beside the manager's own."""
         return frozenset(split(self.allowed_origins))
+
+
+def all_keys(text: str, admin_key: SecretStr | None) -> tuple[ApiKey, ...]:
+    """Read the keys in `text`, and the one of the administrator, whose name is `admin`.
+
+    Raises:
+        ValueError: see `parse_keys`.
+    """
+    admin = f"admin:admin:{admin_key.get_secret_value()}" if admin_key else ""
+    return parse_keys(f"{text}\n{admin}")
 
 
 def split(text: str) -> list[str]:

@@ -20,6 +20,7 @@ from nodes.control import control_router, registrations_router
 from nodes.environment import base_environment
 from nodes.files import Files
 from nodes.files_socket import FilesPlaces
+from nodes.folder import NodeFolder
 from nodes.host import Host
 from nodes.link import Link
 from nodes.membership import Membership
@@ -115,6 +116,8 @@ class Node:
     async def life(self) -> AsyncIterator[None]:
         """Host what the profile says and be a member while the context is open."""
         async with AsyncExitStack() as stack:
+            folder = NodeFolder(self._settings.data_dir, self._settings.node_id)
+            await stack.enter_async_context(folder.kept())
             stack.callback(self._places.close)
             stack.push_async_callback(self.host.close)
             await stack.enter_async_context(beside(self._watch.run(), "the watch of the profile"))

@@ -19,6 +19,7 @@ from wire.settings import SettingsError, SharedSettings, load
 PORTS = {"full": 8004, "explore": 8014}
 DEFAULT_PORT = 8014
 MIN_SECRET = 16
+ANY_ADDRESS = ("0.0.0.0", "::", "")
 
 
 class NodeSettings(SharedSettings):
@@ -48,7 +49,8 @@ class NodeSettings(SharedSettings):
     advertise_url: str | None = Field(
         None,
         pattern=r"^https?://[^/\s]+/?$",
-        description="Where the manager reaches this node. Default: http://HOST:PORT.",
+        description="Where the manager reaches this node. Default: http://HOST:PORT, with this "
+        "machine's name if HOST is any address.",
     )
     expandable_vars: str = Field(
         "", description="Names, with commas, that entries sent over the API may refer to."
@@ -82,8 +84,8 @@ class NodeSettings(SharedSettings):
         """Where others reach this node, without a slash at the end."""
         if self.advertise_url is not None:
             return self.advertise_url.rstrip("/")
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.listen_port}"
+        host = socket.gethostname() if self.host in ANY_ADDRESS else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.listen_port}"
 
     @property
     def manager_urls(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from manager.settings import ManagerSettings
 from wire.settings import SettingsError, load
 
 KEYS = "alice:agent:alice-key-0123456789"
+ADMIN_KEY = "k" * 32
 
 
 def read(**variables: str) -> ManagerSettings:
@@ -41,9 +42,32 @@ def test_other_machines_are_served_only_with_keys(host: str) -> None:
     assert read(HOST=host, ALLOW_ANONYMOUS="true").anonymous
 
 
+def test_where_an_engine_publishes_it_decides_whether_keys_are_needed() -> None:
+    inside = read(HOST="0.0.0.0", PUBLISHED_HOST="127.0.0.1")
+    assert inside.anonymous
+    assert inside.loopback
+    with pytest.raises(SettingsError, match=r"AGENTDOCK_MANAGER_HOST=192\.0\.2\.1 is not loopback"):
+        read(HOST="0.0.0.0", PUBLISHED_HOST="192.0.2.1", ADMIN_KEY=ADMIN_KEY)
+
+
+def test_an_administrators_key_leaves_anonymous_agents_in() -> None:
+    settings = read(ADMIN_KEY=ADMIN_KEY)
+    assert settings.anonymous
+    assert [(key.name, key.role) for key in settings.keys] == [("admin", "admin")]
+    assert [key.name for key in read(API_KEYS=KEYS, ADMIN_KEY=ADMIN_KEY).keys] == ["alice", "admin"]
+    assert not read(API_KEYS=KEYS, ADMIN_KEY=ADMIN_KEY).anonymous
+
+
+@pytest.mark.parametrize("taken", ["admin:agent:alice-key-0123456789", f"ops:admin:{'k' * 32}"])
+def test_an_administrators_key_is_neither_named_nor_given_twice(taken: str) -> None:
+    with pytest.raises(SettingsError, match=r"^AGENTDOCK_MANAGER_ADMIN_KEY: two entries"):
+        read(API_KEYS=taken, ADMIN_KEY=ADMIN_KEY)
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("ADMIN_KEY", "short"),
         ("PORT", "http"),
         ("PORT", "70000"),
         ("STORE_URL", "postgres://localhost"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,8 @@ def test_the_address_for_others_follows_host_and_port(tmp_path: Path) -> None:
     assert node(tmp_path).url == "http://127.0.0.1:8014"
     assert node(tmp_path, host="::1", port="9").url == "http://[::1]:9"
     assert node(tmp_path, advertise_url="http://node-1:80/").url == "http://node-1:80"
+    for anywhere in ("0.0.0.0", "::"):
+        assert node(tmp_path, host=anywhere).url == f"http://{socket.gethostname()}:8014"
 
 
 @pytest.mark.parametrize(
