@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -34,8 +33,6 @@ class Worker:
         # It is a plain process again, whose own files below /proc are its own.
         linux.set_dumpable(True)
         _keep_only(connection.fileno())
-        gc.unfreeze()
-        gc.enable()
         main = types.ModuleType("__main__")
         sys.modules["__main__"] = main
         sys.argv = [""]
