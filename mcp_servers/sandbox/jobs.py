@@ -15,12 +15,13 @@ END_S = 3.0
 
 @dataclass(slots=True)
 class Job:
-    """A job. Once `ended` is set, `exit_code` and `killed` say how (see Run.take_end)."""
+    """A job. Once `ended` is set, `exit_code`, `killed` and `fault` say how (see Run.take_end)."""
 
     name: str
     ended: anyio.Event = field(default_factory=anyio.Event)
     exit_code: int | None = None
     killed: str = ""
+    fault: str = ""
 
 
 class Jobs:
@@ -75,6 +76,7 @@ class Jobs:
                     code = message.get("exit")
                     job.exit_code = code if isinstance(code, int) else None
                     job.killed = str(message.get("killed", ""))
+                    job.fault = str(message.get("fault", ""))
                     job.ended.set()
         except Gone:
             for job in self._jobs.values():

@@ -25,7 +25,7 @@ def counted(state: Path) -> dict[str, int]:
     return {
         "processes": len(pids),
         "descriptors": len(os.listdir("/proc/self/fd")),
-        "mounts": len([line for line in open("/proc/self/mountinfo") if "agentdock" in line]),
+        "mounts": Path("/proc/self/mountinfo").read_text().count("agentdock"),
         "folders": len(list(state.glob("sandboxes/*/*"))),
         "users": len(users),
     }
