@@ -35,6 +35,8 @@ class Jobs:
         self._first = first
         self._jobs: dict[str, Job] = {}
         self._number = 0
+        self.flooded = False
+        """Whether the sandbox holds many times more than it may."""
 
     async def start(self, do: str, descriptors: Sequence[int], **more: str) -> Job:
         """Start a job with some descriptors.
@@ -71,6 +73,7 @@ class Jobs:
         try:
             while True:
                 message = await self._first.receive()
+                self.flooded = self.flooded or message.get("killed") == "flood"
                 job = self._jobs.pop(str(message.get("job")), None)
                 if job is not None:
                     code = message.get("exit")

@@ -12,6 +12,7 @@ from mcp_servers.sandbox.output import Output
 KILLED_FOR = {
     "memory": "It was ended: the sandbox used more memory than it may.",
     "disk": "It was ended: the sandbox holds more, or more files, than it may.",
+    "flood": "It was ended, and the sandbox with it: that held many times more than it may.",
     "asked": "It was stopped.",
 }
 

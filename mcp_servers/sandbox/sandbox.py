@@ -69,6 +69,11 @@ class Sandbox:
         self._background = Room(BACKGROUND)
         self._closed = False
 
+    @property
+    def flooded(self) -> bool:
+        """Whether it holds many times more than it may, and has to be closed."""
+        return self._jobs is not None and self._jobs.flooded
+
     async def open(self) -> None:
         """Have the confined side ready.
 

@@ -27,6 +27,8 @@ _DISK_S = 0.3
 _SHARE = 10
 """A look at the disk takes at most one in so many seconds."""
 _SLACK = 1 << 20
+_FLOOD = 5
+"""Whoever holds so many times more than it may shall not begin again: each time it would grow."""
 _LOWEST_NICE = 19
 _HIDDEN = 1 << 62
 """What cannot be counted counts as so much."""
@@ -110,7 +112,11 @@ class Watch:
             self._next_disk = now + max(_DISK_S, _SHARE * (time.monotonic() - now))
             if any(have > most for have, most in zip(used, self._free_disk, strict=True)):
                 self._full = True
-                return "disk", 0
+                limits = self._limits.disk, self._limits.files
+                flood = any(
+                    _FLOOD * most < have < _HIDDEN for have, most in zip(used, limits, strict=True)
+                )
+                return "flood" if flood else "disk", 0
         return None
 
     def _stirs(self, now: float) -> bool:

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import anyio
 import pytest
 import pytest_asyncio
 
+from mcp_servers.sandbox.answers import answered
 from mcp_servers.sandbox.confined.watch import usage
 from mcp_servers.sandbox.run import Run, TimeLimit
 from mcp_servers.sandbox.tools import Tools
-from tests.mcp_servers.sandbox.standing import LIMIT, ME, fields, meta, opened, settings, standing
+from tests.mcp_servers.sandbox.standing import (
+    LIMIT,
+    ME,
+    fields,
+    meta,
+    opened,
+    refused,
+    settings,
+    standing,
+    text,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,6 +54,12 @@ for number in range(3, 256):
 def forge(json, texts=b""):
     server.sendall(struct.pack("!II", len(json), len(texts)) + json + texts)
 """
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 (nothing tells of another's files)
+            await asyncio.sleep(0.02)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -207,3 +225,46 @@ async def test_figures_come_with_the_block_that_made_them_though_it_failed(
         after = await tools.python(meta(), "'next'", live.id, None)
         assert (len(failed.content), fields(failed)["error_kind"]) == (2, "exception")
         assert len(after.content) == 1
+
+
+async def test_a_sandbox_that_fills_up_again_and_again_is_closed_and_its_owner_is_told(
+    small: Tools,
+) -> None:
+    live = await small.sandboxes.create(ME, 600)
+    many = "import os\nd = str(len(os.listdir()))\nos.mkdir(d)\n"
+    many += "for n in range(10**6): os.close(os.open(f'{d}/{n}', os.O_CREAT | os.O_WRONLY))"
+    refusal = ""
+    async with asyncio.timeout(30):
+        while not refusal:
+            result = await answered(small.python(meta(), many, live.id, 20))
+            refusal = text(result) if result.is_error else ""
+            await asyncio.sleep(0.05)
+    assert "held many times more" in refusal
+    await eventually(lambda: not (live.record.folder / "home").exists())
+    assert "held many times more" in await refused(small.python(meta(), "1", live.id, None))
+
+
+async def test_one_owner_opens_no_more_sandboxes_than_allowed_though_all_at_once(
+    tmp_path: Path,
+) -> None:
+    async with standing(settings(tmp_path, owner_sandboxes=3)) as tools:
+        creating = (answered(tools.create(meta(), 600)) for _ in range(8))
+        results = await asyncio.gather(*creating)
+    assert sum(not result.is_error for result in results) == 3
+
+
+async def test_cancelled_creations_leave_no_sandbox(tmp_path: Path) -> None:
+    async with standing(settings(tmp_path)) as tools:
+        for turns in range(30):
+            async with anyio.create_task_group() as creating:
+                creating.start_soon(tools.sandboxes.create, ME, 600.0)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                creating.cancel_scope.cancel()
+        assert not tools.sandboxes.list(ME)
+        assert not list(tmp_path.glob("sandboxes/*"))
+
+
+async def test_code_with_half_characters_runs_as_a_file(tools: Tools) -> None:
+    result = await answered(tools.execute(meta(), "print('\ud800')", None, None))
+    assert "UnicodeEncodeError" in fields(result)["output"]
