@@ -152,7 +152,8 @@ async def carry_out_too_much(scene: Scene) -> str | None:
     await scene.command("truncate -s 120M large")
     reply = scene.keep(await scene.agent.download(await scene.sandbox(), "large", scene.token))
     for path in files_with(scene.token, scene.arena.running.folder):
-        path.unlink()
+        if path.is_file():
+            path.unlink()
     return None if reply.is_error else "120 MiB were carried out"
 
 
