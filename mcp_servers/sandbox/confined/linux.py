@@ -191,6 +191,11 @@ def adopt_orphans() -> None:
     check(libc().prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
+def end_first_when_memory_is_short() -> None:
+    """Have the kernel end this process, and those it starts, before it ends any other."""
+    _write("/proc/self/oom_score_adj", "1000")
+
+
 def stay_unprivileged() -> None:
     """Give up set-uid programs for good; filters and Landlock ask for it."""
     check(libc().prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")

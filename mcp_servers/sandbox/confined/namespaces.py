@@ -129,6 +129,7 @@ class Namespaces:
         socket.sethostname("sandbox")
         linux.raise_loopback()
         linux.mount("proc", "/proc", "proc", _PLAIN | linux.NO_EXEC)
+        linux.end_first_when_memory_is_short()
         for name, most in _COUNTED_BY_USER.items():
             _set(f"/proc/sys/user/{name}", most)
         mine = f"{root.WORKSPACES}/{os.path.basename(site.workspace)}"
