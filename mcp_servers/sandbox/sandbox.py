@@ -334,14 +334,14 @@ class Sandbox:
         self._lose_worker()
 
     async def _note_lost_worker(self, run: Run, job: Job) -> None:
-        """Note in `run` how the worker ended, which closed its socket."""
+        """Note in `run` how the worker ended, which closed its socket or sent what is no report."""
         assert self._jobs is not None
+        self._lose_worker()
         with anyio.move_on_after(END_S):
             await job.ended.wait()
         if not job.ended.is_set() and not await self._jobs.end(job):
             await self._end()
         run.take_end(job.exit_code, job.killed, job.fault)
-        self._lose_worker()
 
     async def _start_command(self, line: str, outputs: Outputs) -> tuple[Jobs, Job]:
         jobs, job = await self._start("command", outputs.writers, command=line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from tests.mcp_servers.sandbox.standing import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-TAKE = "block = bytes([1]) * (300 << 20)\ntime.sleep(10)\n"
+TAKE = "block = bytes([1]) * (300 << 20)\ntime.sleep(60)\n"
 UNREADABLE = """
 shutil.copy('/usr/bin/python3', 'python')
 os.chmod('python', 0o111)
@@ -37,7 +36,7 @@ done = subprocess.run(['./python', '-c', 'import time\\n' + TAKE])
 if done.returncode == -9: os.kill(os.getpid(), 9)
 """
 PIECES = """
-one = 'block = bytes([1]) * (18 << 20)\\nimport time\\ntime.sleep(10)'
+one = 'block = bytes([1]) * (18 << 20)\\nimport time\\ntime.sleep(60)'
 children = [subprocess.Popen(['python3', '-c', one]) for _ in range(16)]
 while sum(child.poll() is None for child in children) > 10: time.sleep(0.1)
 os.kill(os.getpid(), 9)
@@ -84,7 +83,7 @@ async def test_memory_that_is_hidden_is_seen(code: str, small: Tools) -> None:
     start = "import ctypes, os, shutil, subprocess, time\nlibc = ctypes.CDLL(None)\n"
     async with opened(small) as sandbox:
         await sandbox.python(f"TAKE = {TAKE!r}\n{start}", LIMIT)
-        done = await sandbox.python(code, TimeLimit(9, 1))
+        done = await sandbox.python(code, TimeLimit(40, 1))
         assert (done.error_kind, done.exit_code) == ("killed", 137)
         assert done.error is not None
         assert "more memory" in done.error["value"] or "signal 9" in done.error["value"]
@@ -114,19 +113,12 @@ async def test_what_is_shown_within_a_folder_does_not_count_as_its_own(tmp_path:
     assert usage([str(tmp_path)])[1] == 4
 
 
-async def test_a_forged_report_of_millions_of_parts_keeps_nobody_waiting(tools: Tools) -> None:
+async def test_a_forged_report_of_millions_of_parts_is_not_parsed(tools: Tools) -> None:
     code = FORGE + 'forge(b\'{"results":[\' + (b\'"",\' * 10_000_000)[:-1] + b"]}")'
     async with opened(tools) as sandbox:
-        longest = 0.0
-        forging = asyncio.create_task(sandbox.python(code, TimeLimit(8, 1)))
-        while not forging.done():
-            before = time.monotonic()
-            await asyncio.sleep(0.01)
-            longest = max(longest, time.monotonic() - before)
-        done = await forging
-        assert (done.results, done.error_kind) == ([], "killed")
-        # It took seconds; the bound is far from both.
-        assert longest < 1.5
+        done = await sandbox.python(code, LIMIT)
+        # To parse it took seconds, in which nobody else was served.
+        assert (done.results, done.error_kind) == ([], "exit")
 
 
 @pytest.mark.parametrize(
