@@ -25,7 +25,7 @@ def counted(state: Path) -> dict[str, int]:
     return {
         "processes": len(pids),
         "descriptors": len(os.listdir("/proc/self/fd")),
-        "mounts": Path("/proc/self/mountinfo").read_text().count("agentdock"),
+        "mounts": Path("/proc/self/mountinfo").read_text().count("sandboxes"),
         "folders": len(list(state.glob("sandboxes/*/*"))),
         "users": len(users),
     }
