@@ -64,6 +64,7 @@ class Health:
             store=store or "ok",
             nodes=nodes,
             servers=self._servers(),
+            facts=self._facts(),
             tools=tools,
             calls_in_flight=self._calls.in_flight,
         )
@@ -118,6 +119,14 @@ class Health:
                 servers.setdefault(server.name, {})[node.id] = view.state
         return servers
 
+    def _facts(self) -> dict[str, dict[str, dict[str, str]]]:
+        facts: dict[str, dict[str, dict[str, str]]] = {}
+        for node in self._registry.nodes():
+            for server in node.report.servers:
+                if told := server.facts:
+                    facts.setdefault(server.name, {})[node.id] = told
+        return facts
+
 
 def summary(readiness: Readiness) -> str:
     """Return the state of everything as a short text for people."""
@@ -131,8 +140,16 @@ def summary(readiness: Readiness) -> str:
         "tool servers:",
     ]
     for server, nodes in sorted(readiness.servers.items()):
-        states = ", ".join(f"{state} on {node}" for node, state in nodes.items())
+        facts = readiness.facts.get(server, {})
+        states = ", ".join(
+            f"{state} on {node}{_in_brackets(facts.get(node, {}))}" for node, state in nodes.items()
+        )
         lines.append(f"  {server}: {states}")
     if readiness.reasons:
         lines += ["reasons:", *(f"  - {reason}" for reason in readiness.reasons)]
     return "\n".join(lines) + "\n"
+
+
+def _in_brackets(facts: dict[str, str]) -> str:
+    told = ", ".join(f"{name}: {fact}" for name, fact in facts.items())
+    return f" ({told})" if told else ""

@@ -250,7 +250,10 @@ class Alive(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether calls can be served, and if not wholly, why."""
+    """Whether calls can be served, and if not wholly, why.
+
+    `facts` are what tool servers say of themselves, by server and node, such as their `isolation`.
+    """
 
     model_config = _example(
         status="degraded",
@@ -258,6 +261,7 @@ class Readiness(BaseModel):
         store="ok",
         nodes={"explore": "ready", "full": "ready"},
         servers={"sandbox": {"explore": "ready", "full": "ready"}, "web": {"full": "failed"}},
+        facts={"sandbox": {"explore": {"isolation": "namespaces"}}},
         tools=1,
         calls_in_flight=2,
     )
@@ -267,5 +271,6 @@ class Readiness(BaseModel):
     store: str
     nodes: dict[str, NodeState]
     servers: dict[str, dict[str, ServerState]]
+    facts: dict[str, dict[str, dict[str, str]]]
     tools: int
     calls_in_flight: int

@@ -37,12 +37,13 @@ class SessionClosed(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether calls can be taken, and what each tool server's state is."""
+    """Whether calls can be taken, each tool server's state, and what it says of itself."""
 
     status: Literal["ready", "degraded", "unready"]
     node: str
     state: NodeState
     servers: dict[str, ServerState]
+    facts: dict[str, dict[str, str]]
     tools: int
     problems: list[str]
 
@@ -69,6 +70,7 @@ def readiness(host: Host) -> Readiness:
         node=host.node_id,
         state=state,
         servers={server.name: server.state for server in servers},
+        facts={server.name: facts for server in servers if (facts := server.facts)},
         tools=tools,
         problems=list(dict.fromkeys(problems)),
     )

@@ -18,6 +18,11 @@ CAPABILITY = r"^[a-z][a-z0-9_-]{0,39}$"
 MAX_TOOL_NAME = 64
 """Longest tool name that model providers accept."""
 
+FACTS = "agentdock/facts"
+"""What a tool's definition holds in `_meta` for /health to show, such as how code is isolated."""
+MAX_FACTS = 20
+MAX_FACT = 100
+
 EVERY_PROFILE = "*"
 FROM_API = "api"
 """The source of an entry that stands in no file."""
@@ -127,6 +132,18 @@ class ServerReport(BaseModel):
     source: str = ""
     changing: bool = False
     files: bool = False
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What it says of itself in the definitions of its tools, in few and short words."""
+        told: dict[str, str] = {}
+        for tool in self.tools:
+            meta = tool.definition.get("_meta")
+            facts = meta.get(FACTS) if isinstance(meta, dict) else None
+            for name, fact in facts.items() if isinstance(facts, dict) else ():
+                if isinstance(fact, str) and len(told) < MAX_FACTS:
+                    told[name[:MAX_FACT]] = fact[:MAX_FACT]
+        return told
 
     def process(self) -> ProcessReport:
         """Return the part of it that one process among several has for itself."""

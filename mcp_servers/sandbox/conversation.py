@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 import anyio
 
-from mcp_servers.sandbox.confined.frames import HEAD, BadFrame, Message, length_of, pack, parse
+from mcp_servers.sandbox.confined.frames import HEAD, BadFrame, Message, lengths_of, pack, parse
 
 PIECE = 1 << 18
+MAX_JSON = 1 << 16
+"""Bytes of JSON in what comes, beside its texts: to parse more would keep all others waiting."""
 
 
 class Gone(Exception):
@@ -79,12 +81,13 @@ class Conversation:
         """Take a message from what has come, if a whole one has."""
         if len(self._buffer) < HEAD.size:
             return None
-        end = HEAD.size + length_of(self._buffer[: HEAD.size])
+        in_json, in_texts = lengths_of(self._buffer[: HEAD.size], MAX_JSON)
+        end = HEAD.size + in_json + in_texts
         if len(self._buffer) < end:
             return None
         body = self._buffer[HEAD.size : end]
         del self._buffer[:end]
-        return parse(body)
+        return parse(body, in_json)
 
     def is_idle(self) -> bool:
         """Whether the other side is there and has said nothing that was not received."""

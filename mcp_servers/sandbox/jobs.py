@@ -15,12 +15,13 @@ END_S = 3.0
 
 @dataclass(slots=True)
 class Job:
-    """A job. Once `ended` is set, `exit_code` and `killed` say how (see Run.take_end)."""
+    """A job. Once `ended` is set, `exit_code`, `killed` and `fault` say how (see Run.take_end)."""
 
     name: str
     ended: anyio.Event = field(default_factory=anyio.Event)
     exit_code: int | None = None
     killed: str = ""
+    fault: str = ""
 
 
 class Jobs:
@@ -34,6 +35,8 @@ class Jobs:
         self._first = first
         self._jobs: dict[str, Job] = {}
         self._number = 0
+        self.flooded = False
+        """Whether the sandbox holds many times more than it may."""
 
     async def start(self, do: str, descriptors: Sequence[int], **more: str) -> Job:
         """Start a job with some descriptors.
@@ -70,11 +73,13 @@ class Jobs:
         try:
             while True:
                 message = await self._first.receive()
+                self.flooded = self.flooded or message.get("killed") == "flood"
                 job = self._jobs.pop(str(message.get("job")), None)
                 if job is not None:
                     code = message.get("exit")
                     job.exit_code = code if isinstance(code, int) else None
                     job.killed = str(message.get("killed", ""))
+                    job.fault = str(message.get("fault", ""))
                     job.ended.set()
         except Gone:
             for job in self._jobs.values():

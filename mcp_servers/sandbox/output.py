@@ -10,18 +10,35 @@ PIECE = 1 << 16
 MAX_STREAM = 1 << 20
 
 
+class Room:
+    """Bytes that several outputs may keep together.
+
+    Args:
+        left: How many.
+    """
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, wanted: int) -> int:
+        """Return how many of the wanted bytes there is room for; they are taken now."""
+        given = min(wanted, self.left)
+        self.left -= given
+        return given
+
+
 class Output:
     """The reading end of a pipe. Bytes that are not UTF-8 become U+FFFD.
 
     Args:
-        limit: Bytes that are kept.
+        room: What it keeps is taken from here; else it may keep as much as a stream may.
     """
 
-    def __init__(self, limit: int = MAX_STREAM) -> None:
+    def __init__(self, room: Room | None = None) -> None:
         self._pipe, self.writer = os.pipe()
         os.set_blocking(self._pipe, False)
         self.cut = False
-        self._limit = limit
+        self._room = room or Room(MAX_STREAM)
         self._kept = bytearray()
         self._keeps = True
         self._loop = asyncio.get_running_loop()
@@ -44,12 +61,17 @@ class Output:
 
         What a job leaves running may still print, and must not be ended, or held up, by that.
         """
-        self._keeps = False
-        self._kept = bytearray()
+        self.forget()
         if self._pipe < 0:
             then()
         else:
             self._on_end = then
+
+    def forget(self) -> None:
+        """Keep nothing, now or later. Safe to call twice."""
+        self._keeps = False
+        self._room.left += len(self._kept)
+        self._kept = bytearray()
 
     def close(self) -> None:
         """Read no more. Safe to call twice."""
@@ -77,19 +99,19 @@ class Output:
             self.close()
             return False
         if self._keeps:
-            room = self._limit - len(self._kept)
+            room = self._room.take(min(len(piece), MAX_STREAM - len(self._kept)))
             self._kept += piece[:room]
             self.cut = self.cut or len(piece) > room
         return True
 
 
 class Outputs:
-    """Stdout and stderr of one job."""
+    """Stdout and stderr of one job; see Output."""
 
-    def __init__(self) -> None:
-        self.stdout = Output()
+    def __init__(self, room: Room | None = None) -> None:
+        self.stdout = Output(room)
         try:
-            self.stderr = Output()
+            self.stderr = Output(room)
         except OSError:
             self.stdout.close()
             raise
@@ -108,6 +130,12 @@ class Outputs:
         """See Output."""
         self.stdout.close()
         self.stderr.close()
+
+    def forget(self) -> None:
+        """Close them, and keep nothing."""
+        for output in (self.stdout, self.stderr):
+            output.close()
+            output.forget()
 
 
 class Lingering:

@@ -26,7 +26,10 @@ _SIZE = 2048
 
 @dataclass(slots=True)
 class Facts:
-    """What a record says. `over` is empty, or why the sandbox is over: `expired` or `closed`."""
+    """What a record says.
+
+    `over` is empty, or why the sandbox is over: `expired`, `flooded` or `closed`.
+    """
 
     id: str
     owner: str

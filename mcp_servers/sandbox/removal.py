@@ -20,7 +20,7 @@ def remove(path: Path) -> None:
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        top = os.open(path, flags)
+        top = _opened(path, flags)
     except FileNotFoundError:
         return
     try:
@@ -36,6 +36,14 @@ def remove(path: Path) -> None:
     finally:
         os.close(top)
     os.rmdir(path)
+
+
+def _opened(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags)
+    except PermissionError:
+        os.chmod(path, 0o700)  # whose it is may close even the top to us
+        return os.open(path, flags)
 
 
 def _empty(folder: int, top: int) -> list[str]:

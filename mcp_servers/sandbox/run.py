@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from mcp_servers.sandbox.output import Output
@@ -11,6 +12,7 @@ from mcp_servers.sandbox.output import Output
 KILLED_FOR = {
     "memory": "It was ended: the sandbox used more memory than it may.",
     "disk": "It was ended: the sandbox holds more, or more files, than it may.",
+    "flood": "It was ended, and the sandbox with it: that held many times more than it may.",
     "asked": "It was stopped.",
 }
 
@@ -51,28 +53,31 @@ class Run:
 
     def take_report(self, report: Mapping[str, Any]) -> None:
         """Note what the worker reported; foreign code may have forged it."""
+        texts = iter(report["texts"])
         for name in ("results", "html", "images"):
-            given = report.get(name)
-            if isinstance(given, list):
-                setattr(self, name, [clean(text) for text in given if isinstance(text, str)])
-        error, code = report.get("error"), report.get("exit_code")
-        if isinstance(error, dict):
-            names = ("name", "value", "traceback")
-            self.error = {name: clean(str(error.get(name, ""))) for name in names}
+            count = report.get(name)
+            if isinstance(count, int) and 0 < count <= len(report["texts"]):
+                setattr(self, name, list(islice(texts, count)))
+        code = report.get("exit_code")
+        if report.get("error"):
+            self.error = {name: next(texts, "") for name in ("name", "value", "traceback")}
             self.error_kind = "exit" if self.error["name"] == "SystemExit" else "exception"
         if isinstance(code, int):
             self.exit_code = code & 0xFF
         self.truncated = self.truncated or bool(report.get("dropped"))
 
-    def take_end(self, exit_code: int | None, killed: str) -> None:
+    def take_end(self, exit_code: int | None, killed: str, fault: str = "") -> None:
         """Note how its process ended before it reported.
 
         Args:
             exit_code: -N for signal N; None if nobody knows.
             killed: Why it was ended, if it was ended.
+            fault: Why it could not be started, if it could not.
         """
         self.exit_code = exit_code if exit_code is None or exit_code >= 0 else 128 - exit_code
-        if killed:
+        if fault:
+            self.fail("exit", "NotStarted", f"It could not be started: {fault}.")
+        elif killed:
             self.fail("killed", "ProcessKilled", KILLED_FOR.get(killed, "It was ended."))
         elif exit_code is None:
             self.fail("killed", "ProcessKilled", "Its process was ended.")
@@ -93,8 +98,3 @@ class Run:
         trace = self.error["traceback"] if self.error else ""
         self.error = {"name": name, "value": what, "traceback": trace}
         self.error_kind = kind
-
-
-def clean(text: str) -> str:
-    """Return `text` without lone surrogates, which no JSON writer takes."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 import anyio
 from anyio.abc import TaskGroup
 
+from mcp_servers.sandbox.command import Command, take_command_end
+from mcp_servers.sandbox.confined.frames import Message
 from mcp_servers.sandbox.confined.site import Site
 from mcp_servers.sandbox.conversation import Conversation, Gone
 from mcp_servers.sandbox.jobs import Job, Jobs
 from mcp_servers.sandbox.levels.base import Confinement, Level, LevelFault
-from mcp_servers.sandbox.output import Lingering, Outputs
+from mcp_servers.sandbox.output import MAX_STREAM, Lingering, Outputs, Room
 from mcp_servers.sandbox.run import Run, TimeLimit
 
 WATCHED_AFTER_S = 0.05
@@ -22,6 +24,8 @@ WATCHED_AFTER_S = 0.05
 READY_S = 60.0
 END_S = 5.0
 MAX_COMMANDS = 16
+BACKGROUND = 4 << 20
+"""Bytes that all commands in the background keep together."""
 
 VARIABLES_GONE = "[NOTE]: The variables of this sandbox are gone, its files are not: "
 RESTARTED = VARIABLES_GONE + "it was restarted."
@@ -30,31 +34,6 @@ WORKER_ENDED = VARIABLES_GONE + "its Python process was ended."
 
 class CannotRun(Exception):
     """Nothing ran; the message says why."""
-
-
-class Command:
-    """A command in the background."""
-
-    def __init__(self, job: Job, outputs: Outputs) -> None:
-        self.job = job
-        self.outputs = outputs
-        self._started = time.monotonic()
-        self._run = Run(exit_code=None)
-
-    @property
-    def running(self) -> bool:
-        """Whether it runs still."""
-        return not self.job.ended.is_set()
-
-    def run(self) -> Run:
-        """Return what came of it until now."""
-        run = self._run
-        run.take_output(self.outputs.stdout, self.outputs.stderr)
-        if self.running:
-            run.duration_ms = round((time.monotonic() - self._started) * 1000, 1)
-        elif run.exit_code is None and run.error is None:
-            take_command_end(run, self.job)
-        return run
 
 
 class Sandbox:
@@ -84,9 +63,16 @@ class Sandbox:
         self._worker_job: Job | None = None
         self._had_variables = False
         self._opening = anyio.Lock()
+        self._ending = anyio.Lock()
         self._turn = anyio.Lock()
         self._lingering = Lingering()
+        self._background = Room(BACKGROUND)
         self._closed = False
+
+    @property
+    def flooded(self) -> bool:
+        """Whether it holds many times more than it may, and has to be closed."""
+        return self._jobs is not None and self._jobs.flooded
 
     async def open(self) -> None:
         """Have the confined side ready.
@@ -112,12 +98,11 @@ class Sandbox:
             run = Run()
             outputs = _outputs()
             try:
-                worker, job = await self._ready_worker()
+                job = await self._ready_worker()
                 self._had_variables = True
                 try:
-                    await worker.send({"code": code, "last": last}, outputs.writers)
-                    outputs.hand_over()
-                    await self._report(run, worker, job, limit)
+                    block = {"code": code, "last": last}
+                    await self._exchange(run, block, outputs, job, limit)
                 except Gone:
                     await self._note_lost_worker(run, job)
                 run.take_output(outputs.stdout, outputs.stderr)
@@ -165,13 +150,13 @@ class Sandbox:
         running = sum(command.running for command in self.commands.values())
         if running >= MAX_COMMANDS:
             raise CannotRun(f"{running} commands run in the background, the most there may be")
-        outputs = _outputs()
+        self._forget_old_commands()
+        outputs = _outputs(self._background)
         try:
             _, job = await self._start_command(line, outputs)
         except BaseException:
-            outputs.close()
+            outputs.forget()
             raise
-        self._forget_old_commands()
         name = f"command-{len(self.commands) + 1}-{job.name}"
         self.commands[name] = Command(job, outputs)
         return name, self._take_note()
@@ -185,26 +170,31 @@ class Sandbox:
         """End everything that runs. Safe to call twice; the workspace stays."""
         self._closed = True
         await self._end()
+        # Whoever opens it at this moment gives up, and leaves nothing.
+        with anyio.CancelScope(shield=True):
+            async with self._opening:
+                await self._end()
 
     async def _end(self) -> None:
+        """End everything that runs. Whoever asks while another does so waits for that."""
         with anyio.CancelScope(shield=True):
-            self._lose_worker()
-            for command in self.commands.values():
-                command.outputs.stdout.text()
-            if self._first is not None:
-                self._first.close()
-                self._first = None
-            if self._confinement is not None:
-                with anyio.move_on_after(END_S):
-                    await self._confinement.wait_ended()
-                if not self._confinement.ended:
-                    self._confinement.end_now()
+            async with self._ending:
+                self._lose_worker()
+                if self._first is not None:
+                    self._first.close()
+                    self._first = None
+                if self._confinement is not None:
                     with anyio.move_on_after(END_S):
                         await self._confinement.wait_ended()
-                self._confinement = None
-            self._lingering.close()
-            for command in self.commands.values():
-                command.outputs.close()
+                    if not self._confinement.ended:
+                        self._confinement.end_now()
+                        with anyio.move_on_after(END_S):
+                            await self._confinement.wait_ended()
+                    self._confinement = None
+                self._lingering.close()
+                for command in self.commands.values():
+                    command.outputs.stdout.text()
+                    command.outputs.close()
 
     async def _ready(self) -> Jobs:
         async with self._opening:
@@ -221,6 +211,8 @@ class Sandbox:
                     break
                 except (LevelFault, Gone, TimeoutError) as error:
                     await self._end()
+                    if self._closed:
+                        raise CannotRun("the sandbox was closed") from None
                     # The level may have died unnoticed; then it is there again.
                     if not tries_left:
                         raise CannotRun(f"no sandbox could be opened: {error}") from None
@@ -243,12 +235,12 @@ class Sandbox:
             raise LevelFault(str(message["fault"]))
         return first
 
-    async def _ready_worker(self) -> tuple[Conversation, Job]:
+    async def _ready_worker(self) -> Job:
         jobs = await self._ready()
         worker, job = self._worker, self._worker_job
         if worker is not None and job is not None:
             if worker.is_idle() and not job.ended.is_set():
-                return worker, job
+                return job
             # It ended after its last report, or says what it was not asked: the code meddled.
             if not job.ended.is_set() and not await jobs.end(job):
                 await self._end()
@@ -265,7 +257,7 @@ class Sandbox:
                 worker.close()
                 raise
         self._worker, self._worker_job = worker, job
-        return worker, job
+        return job
 
     async def _start(self, do: str, descriptors: Sequence[int], **more: str) -> tuple[Jobs, Job]:
         for _ in range(2):
@@ -282,52 +274,74 @@ class Sandbox:
             self._worker.close()
             self._worker = self._worker_job = None
 
-    async def _report(self, run: Run, worker: Conversation, job: Job, limit: TimeLimit) -> None:
-        """Wait for the worker's report, and see to it that it comes in time.
+    async def _exchange(
+        self, run: Run, block: Message, outputs: Outputs, job: Job, limit: TimeLimit
+    ) -> None:
+        """Send a block and wait for the report, and see to it that all is done in time.
 
         Raises:
             Gone: the worker ended.
         """
         assert self._jobs is not None
+        assert self._worker is not None
+        worker, jobs = self._worker, self._jobs
+        ends = anyio.current_time() + limit.run_s
+        sent = False
         try:
-            with anyio.move_on_after(min(WATCHED_AFTER_S, limit.run_s)):
-                run.take_report(await worker.receive())
-                return
-            await self._jobs.tell("busy", job)
-            with anyio.move_on_after(max(0.0, limit.run_s - WATCHED_AFTER_S)):
-                run.take_report(await worker.receive())
-                return
-            await self._stop_block(run, worker, job, limit.grace_s)
+            with anyio.CancelScope(deadline=ends):
+                await worker.send(block, outputs.writers)
+                sent = True
+            if sent:
+                outputs.hand_over()
+                with anyio.CancelScope(deadline=min(ends, anyio.current_time() + WATCHED_AFTER_S)):
+                    run.take_report(await worker.receive())
+                    return
+                await jobs.tell("busy", job)
+                with anyio.CancelScope(deadline=ends):
+                    run.take_report(await worker.receive())
+                    return
+            await self._stop_block(run, worker, job, limit.grace_s, heeds=sent)
             run.take_timeout(limit)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                await self._stop_block(Run(), worker, job, limit.grace_s)
+                await self._stop_block(Run(), worker, job, limit.grace_s, heeds=sent)
             raise
 
-    async def _stop_block(self, run: Run, worker: Conversation, job: Job, grace_s: float) -> None:
-        """Interrupt what runs; if that does not end it, kill it, and with it the variables."""
+    async def _stop_block(
+        self, run: Run, worker: Conversation, job: Job, grace_s: float, *, heeds: bool
+    ) -> None:
+        """Interrupt what runs; if that does not end it, kill it, and with it the variables.
+
+        Args:
+            run: Takes what the worker reports.
+            worker: The worker.
+            job: Its job.
+            grace_s: Seconds between the two.
+            heeds: Whether it took the block; one that has half of it is killed at once.
+        """
         assert self._jobs is not None
-        await self._jobs.tell("interrupt", job)
-        with anyio.move_on_after(grace_s):
-            try:
-                run.take_report(await worker.receive())
-                return
-            except Gone:
-                pass
+        if heeds:
+            await self._jobs.tell("interrupt", job)
+            with anyio.move_on_after(grace_s):
+                try:
+                    run.take_report(await worker.receive())
+                    return
+                except Gone:
+                    pass
         if not await self._jobs.end(job):
             await self._end()
         run.take_end(job.exit_code, job.killed)
         self._lose_worker()
 
     async def _note_lost_worker(self, run: Run, job: Job) -> None:
-        """Note in `run` how the worker ended, which closed its socket."""
+        """Note in `run` how the worker ended, which closed its socket or sent what is no report."""
         assert self._jobs is not None
+        self._lose_worker()
         with anyio.move_on_after(END_S):
             await job.ended.wait()
         if not job.ended.is_set() and not await self._jobs.end(job):
             await self._end()
-        run.take_end(job.exit_code, job.killed)
-        self._lose_worker()
+        run.take_end(job.exit_code, job.killed, job.fault)
 
     async def _start_command(self, line: str, outputs: Outputs) -> tuple[Jobs, Job]:
         jobs, job = await self._start("command", outputs.writers, command=line)
@@ -351,24 +365,14 @@ class Sandbox:
 
     def _forget_old_commands(self) -> None:
         ended = [name for name, command in self.commands.items() if not command.running]
-        for name in ended[: max(0, len(self.commands) - 2 * MAX_COMMANDS)]:
-            self.commands.pop(name).outputs.close()
+        for name in ended:
+            if len(self.commands) < 2 * MAX_COMMANDS and self._background.left >= 2 * MAX_STREAM:
+                return
+            self.commands.pop(name).outputs.forget()
 
 
-def take_command_end(run: Run, job: Job) -> None:
-    """Note how a command ended: its exit code is a result."""
-    if job.killed == "asked":
-        run.take_end(job.exit_code, job.killed)
-        run.error_kind = "stopped"
-    elif job.killed or job.exit_code is None:
-        run.take_end(job.exit_code, job.killed)
-    else:
-        code = job.exit_code
-        run.exit_code = code if code >= 0 else 128 - code
-
-
-def _outputs() -> Outputs:
+def _outputs(room: Room | None = None) -> Outputs:
     try:
-        return Outputs()
+        return Outputs(room)
     except OSError as error:
         raise CannotRun(f"the server has no descriptor left: {error.strerror}") from None

@@ -17,7 +17,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from mcp_servers.sandbox import texts
-from mcp_servers.sandbox.area import Folder
+from mcp_servers.sandbox.area import FileFault, Folder
 from mcp_servers.sandbox.confined.site import USERS, Limits, Site
 from mcp_servers.sandbox.confined.watch import usage
 from mcp_servers.sandbox.levels.base import Level
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 SWEEP_S = 2.0
 SWEEP_LEFT_EVERY = 15
 """Sweeps of our own sandboxes until those that nobody serves are looked at, too."""
+REMOVALS = 32
+"""Sandboxes whose files are deleted at a time; threads of their own, so that no transfer waits."""
 KEEP_S = 86_400.0
 """How long it is remembered that a sandbox is over."""
 
@@ -82,7 +84,9 @@ class Sandboxes:
         self._per_owner = per_owner
         self._tasks = tasks
         self._live: dict[str, Live] = {}
-        self._opening = 0
+        self._ending: dict[str, Facts] = {}
+        self._opening: list[str] = []
+        self._removals = anyio.CapacityLimiter(REMOVALS)
         self._numbers: set[int] = records.numbers()
 
     async def create(self, owner: str, ttl_s: float) -> Live:
@@ -94,6 +98,7 @@ class Sandboxes:
             CannotRun: none can be opened.
         """
         own = sum(live.record.facts.owner == owner for live in self._live.values())
+        own += self._opening.count(owner)
         if own >= self._per_owner:
             raise NoWorkspace(texts.too_many_sandboxes(own))
         live = await self._open(owner, ttl_s)
@@ -143,7 +148,11 @@ class Sandboxes:
         """See transfers.Workspaces."""
         async with self.held(sandbox_id, owner) as sandbox:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(f"{sandbox.site.workspace}/home", flags)
+            try:
+                descriptor = os.open(f"{sandbox.site.workspace}/home", flags)
+            except PermissionError:
+                text = "The permissions of the sandbox's home do not allow it."
+                raise FileFault("not_permitted", 403, text) from None
             try:
                 user = sandbox.site.user
                 owner_of = None if user == os.geteuid() else (user, user)
@@ -178,7 +187,9 @@ class Sandboxes:
     async def _sweep_once(self, *, also_left: bool) -> None:
         now = time.time()
         for live in list(self._live.values()):
-            if not live.used and live.record.expires < now:
+            if live.sandbox.flooded:
+                await self._finish(live, "flooded")
+            elif not live.used and live.record.expires < now:
                 await self._finish(live, "expired")
         if also_left:
             await self.adopt_left()
@@ -206,6 +217,9 @@ class Sandboxes:
         return Account(quota, lambda: usage(folders))
 
     def _find(self, sandbox_id: str, owner: str) -> Live:
+        ending = self._ending.get(sandbox_id)
+        if ending is not None:
+            raise NoWorkspace(_what_became(ending, owner))
         live = self._live.get(sandbox_id) or self._adopt(sandbox_id, owner)
         if live.record.facts.owner != owner:
             raise NoWorkspace(texts.no_such_sandbox(sandbox_id))
@@ -221,31 +235,35 @@ class Sandboxes:
                 raise Elsewhere(texts.elsewhere(sandbox_id))
             raise NoWorkspace(texts.no_such_sandbox(sandbox_id))
         facts = record.facts
-        expired = facts.over == "expired" or (not facts.over and record.expires < time.time())
-        if facts.owner != owner or facts.over or expired:
+        expired = not facts.over and record.expires < time.time()
+        if expired:
+            facts.over = "expired"
+        if facts.owner != owner or facts.over:
             record.close()
-            if facts.owner == owner and expired:
-                raise NoWorkspace(texts.expired(sandbox_id, facts.ttl_s))
-            raise NoWorkspace(texts.no_such_sandbox(sandbox_id))
+            raise NoWorkspace(_what_became(facts, owner))
         return self._serve(record, RESTARTED)
 
     async def _open(self, owner: str, ttl_s: float) -> Live:
-        if len(self._live) + self._opening >= self._capacity:
+        if len(self._live) + len(self._opening) >= self._capacity:
             raise TooMuch(f"{self._capacity} sandboxes are open here, the most there may be.", 5.0)
-        self._opening += 1
+        self._opening.append(owner)
         try:
             token = secrets.token_hex(16)
             sandbox_id = f"{self._prefix}.{token}" if self._prefix else token
             number = self._take_number()
             facts = Facts(sandbox_id, owner, ttl_s, number, time.time())
             try:
-                record = self._records.make(facts, self.level.user_of(number))
+                # In a thread, for a busy disk keeps it waiting; not to be lost half-way.
+                with anyio.CancelScope(shield=True):
+                    record = await anyio.to_thread.run_sync(
+                        self._records.make, facts, self.level.user_of(number)
+                    )
             except OSError as error:
                 self._numbers.discard(number)
                 raise CannotRun(f"no folder could be made: {error.strerror}") from None
             return self._serve(record, "")
         finally:
-            self._opening -= 1
+            self._opening.remove(owner)
 
     def _serve(self, record: Record, note: str) -> Live:
         site = Site(str(record.folder), self.level.user_of(record.facts.number), self._limits)
@@ -259,14 +277,17 @@ class Sandboxes:
         """End a sandbox and delete its files; keep the record if there is something to say."""
         if self._live.pop(live.id, None) is None:
             return
+        live.record.facts.over = over
+        self._ending[live.id] = live.record.facts
         with anyio.CancelScope(shield=True):
             await live.sandbox.close()
             act = live.record.forget if not over else lambda: live.record.end(over)
             try:
-                await anyio.to_thread.run_sync(act)
+                await anyio.to_thread.run_sync(act, limiter=self._removals)
             except OSError:
                 pass  # the sweep of what nobody serves tries again
             live.record.close()
+            del self._ending[live.id]
             self._numbers.discard(live.record.facts.number)
 
     def _take_number(self) -> int:
@@ -291,6 +312,15 @@ class Sandboxes:
 def running(sandbox: Sandbox) -> list[str]:
     """Return the ids of the commands that run in the background."""
     return [name for name, command in sandbox.commands.items() if command.running]
+
+
+def _what_became(facts: Facts, owner: str) -> str:
+    """Return what an owner is told of a sandbox that is over; to others there never was one."""
+    if facts.owner == owner and facts.over == "expired":
+        return texts.expired(facts.id, facts.ttl_s)
+    if facts.owner == owner and facts.over == "flooded":
+        return texts.flooded(facts.id)
+    return texts.no_such_sandbox(facts.id)
 
 
 def _time(seconds: float) -> str:

@@ -29,6 +29,6 @@ def path_of(name: str) -> str:
 def write(site: Site, name: str, code: str) -> None:
     """Write the file into a sandbox in which nothing has run yet."""
     file = Path(site.workspace, "home", name)
-    file.write_text(code, encoding="utf-8", errors="surrogateescape")
+    file.write_text(code, encoding="utf-8", errors="backslashreplace")
     if site.user != os.geteuid():
         os.chown(file, site.user, site.user)

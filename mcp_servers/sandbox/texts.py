@@ -106,6 +106,14 @@ def expired(sandbox_id: str, ttl_s: float) -> str:
     )
 
 
+def flooded(sandbox_id: str) -> str:
+    """Return what became of a sandbox that held many times more than it may."""
+    return (
+        f"[ERROR]: Sandbox {sandbox_id} has expired: it held many times more than a sandbox may. "
+        "Its files are gone; create a new one."
+    )
+
+
 def too_many_sandboxes(count: int) -> str:
     """Return the refusal of one more."""
     return f"[ERROR]: You have {count} sandboxes, the most there may be. Close one first."

@@ -47,6 +47,7 @@ class Running:
     client: Client
     sandbox: str
     promises: frozenset[str]
+    folder: Path
 
     async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         meta: Any = {"agentdock/owner": "me"}
@@ -91,7 +92,9 @@ async def _hold(
         result = await client.call_tool("create_sandbox", {}, meta=meta)
         fields = dict(result.structured_content or {})
         assert fields["level"] == level
-        begun.set_result(Running(client, fields["sandbox_id"], frozenset(fields["promises"])))
+        begun.set_result(
+            Running(client, fields["sandbox_id"], frozenset(fields["promises"]), folder)
+        )
         await over.wait()
 
 
@@ -278,3 +281,23 @@ async def test_two_sandboxes_are_apart(level: Running) -> None:
 
 def _running(token: str) -> bool:
     return any(leaks.command(pid).startswith(token) for pid in leaks.descendants())
+
+
+async def test_no_settings_and_no_service_below_usr_are_read(level: Running) -> None:
+    level.demand("files")
+    seen = await level.command("ls -A /usr/src /usr/local/src /usr/local/etc | grep -v ':$'")
+    assert seen["stdout"].strip() == ""
+
+
+async def test_the_kernel_ends_sandboxes_first_when_memory_is_short(level: Running) -> None:
+    level.demand("processes")  # else there is no /proc to see it in
+    assert (await level.command("cat /proc/self/oom_score_adj"))["stdout"] == "1000\n"
+
+
+async def test_a_home_that_its_code_closed_is_deleted_with_the_sandbox(level: Running) -> None:
+    made = await level.call("create_sandbox")
+    box = made["sandbox_id"]
+    before = set(level.folder.glob("*/sandboxes/*/home"))
+    await level.call("run_command", command="touch f; chmod 000 $HOME $TMPDIR", sandbox_id=box)
+    await level.call("close_sandbox", sandbox_id=box)
+    assert len(set(level.folder.glob("*/sandboxes/*/home"))) == len(before) - 1

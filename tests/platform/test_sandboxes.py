@@ -193,3 +193,14 @@ async def test_a_full_node_is_passed_over_and_a_full_platform_says_when_to_ask_a
         full: httpx.Response = await agent.post("create_sandbox")
         assert (full.status_code, full.json()["code"]) == (503, "overloaded")
         assert int(full.headers["retry-after"]) >= 5
+
+
+async def test_health_shows_how_code_is_isolated_on_each_node(running: RunningPlatform) -> None:
+    made = await Agent(running).call("create_sandbox")
+    level = {"isolation": made["structured_content"]["level"]}
+    health = await running.client.get("/health", headers={"accept": "application/json"})
+    assert health.json()["facts"] == {"sandbox": {"one": level, "two": level}}
+    nodes = (await running.client.get("/v1/nodes")).json()["nodes"]
+    async with httpx.AsyncClient() as client:
+        for node in nodes:
+            assert (await client.get(f"{node['url']}/health")).json()["facts"] == {"sandbox": level}

@@ -19,8 +19,11 @@ from mcp_servers.sandbox.confined.figures import Figures
 from mcp_servers.sandbox.confined.frames import Message
 
 MAX_TEXT = 1 << 20
-"""Characters of a value's repr, or of an error's text, that are reported."""
-MAX_HTML = 1 << 20
+"""Characters of all values' reprs, of all their HTML, and of an error's text, that are reported."""
+MAX_VALUES = 1000
+MAX_NAME = 1000
+
+Error = dict[str, str]
 
 
 def open_streams() -> None:
@@ -48,6 +51,7 @@ class Cell:
         self._figures = figures
         self._results: list[str] = []
         self._html: list[str] = []
+        self._dropped = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, code: str, filename: str, *, last: bool) -> Message:
@@ -56,31 +60,48 @@ class Cell:
         # Tracebacks and inspect find the source here: it is in no file.
         linecache.cache[filename] = (len(code), None, code.splitlines(keepends=True), filename)
         error, status = None, 0
+        pictures: list[str] = []
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._execute(code, filename)
-            if last:
-                _join_threads()
-            pictures, dropped = self._figures.take()
-        except SystemExit as request:
-            pictures, dropped = [], 0
-            if request.code is not None and request.code != 0:
-                error = describe(request, filename)
-                status = request.code & 0xFF if isinstance(request.code, int) else 1
+            error, status = self._attempt(code, filename, last=last)
+            pictures = self._take_pictures()
         except BaseException as fault:
-            pictures, dropped = [], 0
-            error, status = describe(fault, filename), 1
+            error, status = error or describe(fault, filename), status or 1
+            self._figures.drop()
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         _flush()
         return {
-            "results": self._results,
-            "html": self._html,
-            "images": pictures,
-            "dropped": dropped,
-            "error": error,
+            "results": len(self._results),
+            "html": len(self._html),
+            "images": len(pictures),
+            "error": error is not None,
+            "dropped": self._dropped,
             "exit_code": status,
+            "texts": [*self._results, *self._html, *pictures, *(error or {}).values()],
         }
+
+    def _attempt(self, code: str, filename: str, *, last: bool) -> tuple[Error | None, int]:
+        """Return the error that the code raised, if any but an interrupt, and an exit code."""
+        try:
+            self._execute(code, filename)
+            if last:
+                _join_threads()
+        except KeyboardInterrupt:
+            raise
+        except SystemExit as request:
+            if request.code is None or request.code == 0:
+                return None, 0
+            status = request.code & 0xFF if isinstance(request.code, int) else 1
+            return describe(request, filename), status
+        except BaseException as fault:
+            return describe(fault, filename), 1
+        return None, 0
+
+    def _take_pictures(self) -> list[str]:
+        pictures, dropped = self._figures.take()
+        self._dropped += dropped
+        return pictures
 
     def _execute(self, code: str, filename: str) -> None:
         block = compiled(code, filename)
@@ -107,8 +128,14 @@ class Cell:
                 self._figures.add(image)
             html = _rich(value, "_repr_html_")
             if isinstance(html, str):
-                self._html.append(html[:MAX_HTML])
-            self._results.append(repr(value)[:MAX_TEXT])
+                self._keep(self._html, html)
+            self._keep(self._results, repr(value))
+
+    def _keep(self, kept: list[str], text: str) -> None:
+        room = MAX_TEXT - sum(map(len, kept)) if len(kept) < MAX_VALUES else 0
+        self._dropped += len(text) > room
+        if room:
+            kept.append(text[:room])
 
 
 def run(
@@ -116,8 +143,9 @@ def run(
 ) -> Message:
     """Run a block in `main` and return its report.
 
-    The report holds `results` (texts), `html`, `images` (PNGs as base64), `dropped` (how many
-    images there were too many), `error` (`name`, `value`, `traceback`, or None) and `exit_code`.
+    The report says how many of its texts are `results`, then `html`, then `images` (PNGs as
+    base64), and whether an `error` follows them (name, value, traceback); how many values and
+    images were `dropped`, wholly or in part; and the `exit_code`.
 
     Args:
         code: The block.
@@ -129,7 +157,7 @@ def run(
     return Cell(main, figures).run(code, filename, last=last)
 
 
-def describe(error: BaseException, filename: str) -> dict[str, str]:
+def describe(error: BaseException, filename: str) -> Error:
     """Return the error with its traceback, beginning at the block's first frame."""
     frame = error.__traceback__
     while frame is not None and frame.tb_frame.f_code.co_filename != filename:
@@ -140,7 +168,7 @@ def describe(error: BaseException, filename: str) -> dict[str, str]:
     except Exception as fault:  # a __str__ of foreign code may raise
         lines, text = [], f"(its text could not be had: {type(fault).__name__})"
     return {
-        "name": type(error).__name__,
+        "name": type(error).__name__[:MAX_NAME],
         "value": text[:MAX_TEXT],
         "traceback": "".join(lines)[-MAX_TEXT:],
     }

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcp_servers.sandbox.confined import filters, landlock, linux
-from mcp_servers.sandbox.confined.site import Site, users_here
+from mcp_servers.sandbox.confined.site import NO_PROGRAMS, Site, users_here
 
 _SHOWN = (
-    "/usr",
     "/bin",
     "/sbin",
     "/lib",
@@ -46,6 +45,7 @@ class Fallback:
     def __init__(self, trees: Sequence[str], workspaces: str) -> None:
         self._trees = trees
         self._filter = b""
+        self._programs: list[str] = []
         self._first_user = users_here() if _open_to_all((*trees, workspaces)) else None
 
     def promises(self) -> list[str]:
@@ -67,6 +67,7 @@ class Fallback:
         """
         linux.check(landlock.version() or -1, "Landlock")
         self._filter = filters.program(own_network=False)
+        self._programs = _programs()
 
     def fork(self, site: Site) -> int:
         """Fork a sandbox's first process; return 0 in it, its pid here."""
@@ -82,6 +83,7 @@ class Fallback:
         """
         linux.die_with_parent()
         linux.adopt_orphans()
+        linux.end_first_when_memory_is_short()
         linux.set_dumpable(False)
         os.setsid()
         os.chdir(f"{site.workspace}/home")
@@ -102,8 +104,16 @@ class Fallback:
         linux.die_with_parent()
         linux.stay_unprivileged()
         writable = (f"{site.workspace}/home", f"{site.workspace}/tmp", *_DEVICES)
-        landlock.restrict(writable, (*_SHOWN, *self._trees), network=False, scoped=True)
+        landlock.restrict(
+            writable, (*_SHOWN, *self._programs, *self._trees), network=False, scoped=True
+        )
         linux.apply_filter(self._filter)
+
+
+def _programs() -> list[str]:
+    """Return what is below /usr, but for what is not of programs."""
+    found = [*Path("/usr").iterdir(), *Path("/usr/local").iterdir()]
+    return [str(path) for path in found if str(path) not in ("/usr/local", *NO_PROGRAMS)]
 
 
 def _open_to_all(paths: Sequence[str]) -> bool:

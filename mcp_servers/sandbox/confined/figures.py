@@ -46,8 +46,18 @@ class Figures:
         """Return the block's pictures as base64, and how many were dropped; then begin anew."""
         self._show()
         taken = self._pictures, self.dropped
-        self._pictures, self._bytes, self.dropped = [], 0, 0
+        self._begin_anew()
         return taken
+
+    def drop(self) -> None:
+        """Forget the block's pictures, unseen: the next block's result shall not hold them."""
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        if pyplot is not None:
+            pyplot.close("all")
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._pictures, self._bytes, self.dropped = [], 0, 0
 
     def _show(self) -> None:
         """Take a picture of every open figure and close it."""

@@ -31,6 +31,7 @@ _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
 _FIRST_UNKNOWN_FAMILY = 46
 _INT = 0xFFFFFFFF
 """The kernel looks at these bits of an argument that is an int; the others may hold anything."""
+_SET_DUMPABLE = 4
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _OTHERS = ("sched_setscheduler", "sched_setparam", "sched_setattr", "sched_setaffinity")
 _RAW = 3
@@ -60,6 +61,12 @@ def program(*, own_network: bool) -> bytes:
     for request in (_TIOCSTI, _TIOCLINUX):
         _add(rules, refuse, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _INT, request))
     _add(rules, refuse, "personality", pyseccomp.Arg(0, pyseccomp.NE, 0))
+    # What may not be looked into uses memory and files that nobody can count.
+    undumpable = (
+        pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _INT, _SET_DUMPABLE),
+        pyseccomp.Arg(1, pyseccomp.EQ, 0),
+    )
+    _add(rules, refuse, "prctl", *undumpable)
     _restrict_sockets(rules, own_network)
     if not own_network:
         _keep_to_oneself(rules, refuse)

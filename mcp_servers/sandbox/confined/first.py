@@ -121,6 +121,9 @@ class First:
         except OSError as error:
             self._say({"job": name, "exit": 126, "fault": os.strerror(error.errno or 0)})
             return
+        except ValueError as error:  # the command holds what no argument can
+            self._say({"job": name, "exit": 126, "fault": str(error)})
+            return
         self._jobs[pid] = Job(name, pid, proc.started(pid))
 
     def _fork_worker(self, descriptor: int) -> int:

@@ -1,4 +1,8 @@
-"""Messages over a stream socket: four bytes of length, then JSON; descriptors go beside them."""
+"""Messages over a stream socket: two lengths, JSON, and texts; descriptors go beside them.
+
+Long texts follow the JSON as they are: whoever reads what foreign code may have written parses
+little, however much there is.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,13 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-HEAD = struct.Struct("!I")
-MAX_FRAME = 64 << 20
-"""Longest message in bytes: a report with figures fits, a flood does not."""
+HEAD = struct.Struct("!II")
+"""Bytes of JSON, and bytes of the texts after it."""
+MAX_JSON = 64 << 20
+MAX_TEXTS = 32 << 20
+"""Bytes of a message's texts: a report with figures fits, a flood does not."""
+TEXTS = "texts"
+"""What a message holds its texts under; on the way, how many bytes each has."""
 MAX_DESCRIPTORS = 4
 
 Message = dict[str, Any]
@@ -22,36 +30,45 @@ class BadFrame(Exception):
 
 
 def pack(message: Message) -> bytes:
-    """Return a message as it travels."""
-    body = json.dumps(message, ensure_ascii=True).encode()
-    return HEAD.pack(len(body)) + body
+    """Return a message as it travels. Half characters in its texts are written as escapes."""
+    texts = [text.encode("utf-8", "backslashreplace") for text in message.get(TEXTS, ())]
+    body = json.dumps(message | {TEXTS: list(map(len, texts))}, ensure_ascii=True).encode()
+    return b"".join((HEAD.pack(len(body), sum(map(len, texts))), body, *texts))
 
 
-def parse(body: bytes | bytearray) -> Message:
-    """Return the message in `body`.
+def parse(body: bytes | bytearray, json_length: int) -> Message:
+    """Return the message in `body`, which begins with so many bytes of JSON.
 
     Raises:
         BadFrame: it is none.
     """
     try:
-        message = json.loads(body)
+        message = json.loads(body[:json_length])
     except (ValueError, RecursionError):
         raise BadFrame("not JSON") from None
     if not isinstance(message, dict):
         raise BadFrame("not an object")
+    lengths = message.get(TEXTS)
+    message[TEXTS] = texts = []
+    start = json_length
+    for length in lengths if isinstance(lengths, list) else ():
+        if not isinstance(length, int) or length < 0 or start + length > len(body):
+            raise BadFrame("texts of other lengths than it says")
+        texts.append(body[start : start + length].decode("utf-8", "replace"))
+        start += length
     return message
 
 
-def length_of(head: bytes | bytearray) -> int:
-    """Return how many bytes follow a head.
+def lengths_of(head: bytes | bytearray, max_json: int = MAX_JSON) -> tuple[int, int]:
+    """Return how many bytes of JSON and of texts follow a head.
 
     Raises:
         BadFrame: more than a message may have.
     """
-    (length,) = HEAD.unpack(head)
-    if length > MAX_FRAME:
-        raise BadFrame(f"{length} bytes")
-    return int(length)
+    in_json, in_texts = HEAD.unpack(head)
+    if in_json > max_json or in_texts > MAX_TEXTS:
+        raise BadFrame(f"{in_json} and {in_texts} bytes")
+    return in_json, in_texts
 
 
 def send(connection: socket.socket, message: Message, descriptors: Sequence[int] = ()) -> None:
@@ -83,7 +100,8 @@ def receive(connection: socket.socket) -> tuple[Message, list[int]]:
             if not piece:
                 raise EOFError
             head += piece
-        return parse(_read(connection, length_of(head))), descriptors
+        in_json, in_texts = lengths_of(head)
+        return parse(_read(connection, in_json + in_texts), in_json), descriptors
     except BaseException:
         for descriptor in descriptors:
             os.close(descriptor)

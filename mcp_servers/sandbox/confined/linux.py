@@ -9,6 +9,7 @@ import platform
 import signal
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 NEW_MOUNTS = 0x00020000
@@ -31,6 +32,8 @@ _SET_CHILD_SUBREAPER = 36
 _SET_NO_NEW_PRIVS = 38
 _SECCOMP_MODE_FILTER = 2
 _LAST_CAPABILITY = 63
+READ_ANY_FILE, LOOK_INTO_ANY_PROCESS = 2, 19
+"""CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE."""
 
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
@@ -158,8 +161,11 @@ def pivot_to(root: str) -> None:
     os.chdir("/")
 
 
-def drop_capabilities() -> None:
-    """Give up every capability, now and for what this process starts.
+def drop_capabilities(keep: Sequence[int] = ()) -> None:
+    """Give up capabilities, all of them for what this process executes.
+
+    Args:
+        keep: What this process, and what it forks, still may; each below 32.
 
     Raises:
         OSError: the kernel refused.
@@ -167,8 +173,10 @@ def drop_capabilities() -> None:
     library = libc()
     for capability in range(_LAST_CAPABILITY + 1):
         library.prctl(_CAPBSET_DROP, capability, 0, 0, 0)  # fails past the last one there is
-    none = (ctypes.c_uint32 * 6)()
-    check(library.capset(ctypes.byref(_CapHeader(0x20080522, 0)), none), "capset")
+    kept = sum(1 << capability for capability in keep)
+    # Effective, permitted and inheritable, once for the lower 32 and once for the rest.
+    sets = (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)
+    check(library.capset(ctypes.byref(_CapHeader(0x20080522, 0)), sets), "capset")
 
 
 def set_dumpable(dumpable: bool) -> None:
@@ -190,6 +198,11 @@ def die_with_parent(parent: int | None = None) -> None:
 def adopt_orphans() -> None:
     """Make this process the parent of every descendant whose own parent dies."""
     check(libc().prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def end_first_when_memory_is_short() -> None:
+    """Have the kernel end this process, and those it starts, before it ends any other."""
+    _write("/proc/self/oom_score_adj", "1000")
 
 
 def stay_unprivileged() -> None:

@@ -129,6 +129,7 @@ class Namespaces:
         socket.sethostname("sandbox")
         linux.raise_loopback()
         linux.mount("proc", "/proc", "proc", _PLAIN | linux.NO_EXEC)
+        linux.end_first_when_memory_is_short()
         for name, most in _COUNTED_BY_USER.items():
             _set(f"/proc/sys/user/{name}", most)
         mine = f"{root.WORKSPACES}/{os.path.basename(site.workspace)}"
@@ -145,16 +146,22 @@ class Namespaces:
         linux.restrict_mount("/", _PLAIN | linux.READ_ONLY)
         os.chdir(HOME)
         site.limits.apply()
-        linux.drop_capabilities()
+        # To see what is used, however it is hidden: no folder and no process is closed to it.
+        linux.drop_capabilities(keep=(linux.READ_ANY_FILE, linux.LOOK_INTO_ANY_PROCESS))
         linux.stay_unprivileged()
         if landlock.version():
             writable = (HOME, "/tmp", "/var/tmp", "/dev", "/proc")
             landlock.restrict(writable, ("/",), network=True, scoped=True)
-        linux.apply_filter(self._filter)
         linux.set_dumpable(False)
+        linux.apply_filter(self._filter)
 
     def confine_job(self, site: Site) -> None:
-        """Do nothing: what a sandbox's first process starts is confined as it is."""
+        """Give up what the first process may; what it executes is confined as it is.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        linux.drop_capabilities()
 
 
 def _wait(pid: int) -> int:

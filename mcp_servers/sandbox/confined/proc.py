@@ -95,7 +95,7 @@ def last_pid() -> int:
 
 
 def memory(pid: int, *, exact: bool) -> int:
-    """Return bytes of memory that a process has to itself; 0 if it is gone.
+    """Return bytes of memory that a process has to itself; 0 if it is gone, or may not be read.
 
     Args:
         pid: The process.

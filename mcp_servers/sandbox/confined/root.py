@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mcp_servers.sandbox.confined import linux
-from mcp_servers.sandbox.confined.site import HOME, USER
+from mcp_servers.sandbox.confined.site import HOME, NO_PROGRAMS, USER
 
 WORKSPACES = "/run/workspaces"
 """Where the zygote sees the sandboxes' folders; a sandbox sees an empty folder there."""
@@ -87,9 +87,16 @@ def build(trees: Sequence[str], workspaces: str) -> None:
         os.makedirs(f"{_STAGE}/{folder}", exist_ok=True)
     for path, target in links.items():
         os.symlink(target, _STAGE + path)
-    for path, descriptor in shown.items():
+    for path in _what_is_shown():
         if path not in links:
-            _show(path, descriptor)
+            _show(path, shown[path])
+    hidden = [path for path in NO_PROGRAMS if os.path.isdir(_STAGE + path)]
+    for path in hidden:
+        linux.mount("tmpfs", _STAGE + path, "tmpfs", linux.NO_SUID | linux.NO_DEV, _SMALL)
+    for tree in trees:
+        _show(tree, shown[tree])
+    for path in hidden:
+        linux.restrict_mount(_STAGE + path, _READ)
     for number, tree in enumerate(trees):
         _show(tree, shown[tree], f"{TREES}/{number}")
     _write(_STAGE + _NO_PIP, _PIP)

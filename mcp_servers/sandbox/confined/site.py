@@ -15,6 +15,9 @@ USER = 1000
 """The user, and the group, that code is inside; outside it is another."""
 
 
+NO_PROGRAMS = ("/usr/src", "/usr/local/src", "/usr/local/etc")
+"""What is below /usr and is not of programs: settings, and where many images keep their service."""
+
 FIRST_USER = 704_643_072
 """As root, each sandbox is a user of its own outside, from here on: no system gives these out."""
 USERS = 1 << 16
@@ -97,11 +100,18 @@ class Site:
 
 
 def trees() -> list[str]:
-    """Return the folders of this interpreter, and of what is installed in it, outside /usr."""
+    """Return the folders of this interpreter, and of what is installed in it.
+
+    Those that every sandbox sees as programs of the machine are left out.
+    """
     prefixes = {Path(sys.prefix), Path(sys.base_prefix)}
     found = prefixes | {prefix.resolve() for prefix in prefixes}
     outer = {path for path in found if not any(other in path.parents for other in found)}
-    return sorted(str(path) for path in outer if not path.is_relative_to("/usr"))
+    return sorted(str(path) for path in outer if not _is_of_the_machine(path))
+
+
+def _is_of_the_machine(path: Path) -> bool:
+    return path.is_relative_to("/usr") and not any(map(path.is_relative_to, NO_PROGRAMS))
 
 
 def environment(home: str, temporary: str) -> dict[str, str]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mcp_servers.sandbox.confined import proc
-from mcp_servers.sandbox.confined.site import Limits
+from mcp_servers.sandbox.confined.site import Limits, trees
 
 _QUICK_S = 0.1
 _SLOW_S = 0.5
 _IDLE_S = 5.0
+_GLANCE_S = 0.5
+"""While nothing runs, how often it is asked whether that is still so."""
 _LOOKS_UNTIL_IDLE = 10
+_LOOKING = 5
+"""A look takes at most one in so many seconds."""
 _CROWD = max(4, os.cpu_count() or 1)
 """Processes that want to run at the same time, beyond which a sandbox is put behind others."""
 _FORKS_A_SECOND = 1000
@@ -23,7 +27,11 @@ _DISK_S = 0.3
 _SHARE = 10
 """A look at the disk takes at most one in so many seconds."""
 _SLACK = 1 << 20
+_FLOOD = 5
+"""Whoever holds so many times more than it may shall not begin again: each time it would grow."""
 _LOWEST_NICE = 19
+_HIDDEN = 1 << 62
+"""What cannot be counted counts as so much."""
 
 Verdict = tuple[str, int]
 """What was used too much of, and the process to end; 0 for all of them."""
@@ -41,10 +49,14 @@ class Watch:
     def __init__(self, limits: Limits, folders: Sequence[str], *, quick: bool) -> None:
         self._limits = limits
         self._folders = folders
+        self._quick = quick
         self._every_s = _QUICK_S if quick else _SLOW_S
+        self._shown = frozenset(trees())
         self._calm = 0
         self._next = 0.0
+        self._next_glance = 0.0
         self._next_disk = 0.0
+        self._found: dict[int, proc.Process] = {}
         self._spent = 0
         self._last_pid = 0
         self._crowded = 0
@@ -58,10 +70,11 @@ class Watch:
         if self._full:
             # It may still delete, so what there is already is not held against the next job.
             used, count = self._disk({})
-            self._free_disk = (
-                max(self._limits.disk, used + _SLACK),
-                max(self._limits.files, count + 1),
-            )
+            if used < _HIDDEN:
+                self._free_disk = (
+                    max(self._limits.disk, used + _SLACK),
+                    max(self._limits.files, count + 1),
+                )
             self._full = False
 
     def attend(self) -> None:
@@ -74,16 +87,18 @@ class Watch:
         """Return how long to wait until the next look, in seconds; None for ever."""
         if not running:
             return None
-        return max(0.0, self._next - time.monotonic())
+        return max(0.0, min(self._next, self._next_glance) - time.monotonic())
 
     def look(self) -> Verdict | None:
         """Look, if it is time to, and say what has to end, if anything has to."""
         now = time.monotonic()
-        if now < self._next:
+        if now < self._next and not self._stirs(now):
             return None
-        found = proc.below(os.getpid())
+        found = self._found = proc.below(os.getpid())
         self._rest(found)
-        self._next = now + (_IDLE_S if self._calm > _LOOKS_UNTIL_IDLE else self._every_s)
+        idle = self._calm > _LOOKS_UNTIL_IDLE
+        self._next = now + (_IDLE_S if idle else self._every_s)
+        self._next_glance = now + _GLANCE_S
         self._put_behind(found, now - self._last)
         self._last = now
         over = self._memory(found)
@@ -91,13 +106,28 @@ class Watch:
             # It may take another one, and soon.
             self._next = now + self._every_s
             return "memory", over
+        self._next = max(self._next, now + _LOOKING * (time.monotonic() - now))
         if now >= self._next_disk:
             used = self._disk(found)
             self._next_disk = now + max(_DISK_S, _SHARE * (time.monotonic() - now))
             if any(have > most for have, most in zip(used, self._free_disk, strict=True)):
                 self._full = True
-                return "disk", 0
+                limits = self._limits.disk, self._limits.files
+                flood = any(
+                    _FLOOD * most < have < _HIDDEN for have, most in zip(used, limits, strict=True)
+                )
+                return "flood" if flood else "disk", 0
         return None
+
+    def _stirs(self, now: float) -> bool:
+        """Whether something runs again where nothing did; cheaper to tell than what it is."""
+        if now < self._next_glance:
+            return False
+        self._next_glance = now + _GLANCE_S
+        seen = {pid: proc.read(pid) for pid in self._found}
+        # Where others can be seen, they take ids as well, and those tell nothing.
+        forked = self._quick and proc.last_pid() != self._last_pid
+        return forked or seen != self._found
 
     def _rest(self, found: dict[int, proc.Process]) -> None:
         """Count the looks in a row in which nothing ran."""
@@ -120,20 +150,20 @@ class Watch:
 
     def _memory(self, found: dict[int, proc.Process]) -> int:
         """Return the largest process if all of them have too much; else 0."""
-        shared = proc.memory(os.getpid(), exact=False)
         most = self._limits.memory
         hidden = _hidden(found)
-        rough = sum(max(0, proc.memory(pid, exact=False) - shared) for pid in found)
+        # What was forked shares pages, which counts too often here: so this bounds it from above.
+        rough = sum(proc.memory(pid, exact=False) for pid in found)
         if rough + sum(hidden.values()) <= most:
             return 0
-        exact = {pid: proc.memory(pid, exact=True) + hidden[pid] for pid in found}
+        exact = {pid: _held(pid) + hidden[pid] for pid in found}
         if sum(exact.values()) <= most:
             return 0
         return max(exact, key=lambda pid: exact[pid])
 
     def _disk(self, found: dict[int, proc.Process]) -> tuple[int, int]:
         """Return bytes and number of files."""
-        used, count = usage(self._folders)
+        used, count = usage(self._folders, self._shown)
         seen = set()
         device = os.stat(self._folders[0]).st_dev
         for pid in found:
@@ -142,6 +172,11 @@ class Watch:
                     seen.add(file.st_ino)
                     used += file.st_blocks * 512
         return used, count
+
+
+def _held(pid: int) -> int:
+    """Return the memory that a process has, what it shares counted in parts if that can be told."""
+    return proc.memory(pid, exact=True) or proc.memory(pid, exact=False)
 
 
 def _hidden(found: dict[int, proc.Process]) -> dict[int, int]:
@@ -159,24 +194,31 @@ def _hidden(found: dict[int, proc.Process]) -> dict[int, int]:
     return held
 
 
-def usage(folders: Sequence[str]) -> tuple[int, int]:
-    """Return bytes and number of what lies in some folders, however deep and however changing."""
+def usage(folders: Sequence[str], but: Collection[str] = ()) -> tuple[int, int]:
+    """Return bytes and number of what lies in some folders, however changing.
+
+    What cannot be looked into, such as folders beyond the longest path, counts as more than any
+    limit: nothing is hidden there.
+
+    Args:
+        folders: The folders.
+        but: Folders within that do not count.
+    """
     used = count = 0
     waiting = list(folders)
-    device = os.stat(folders[0]).st_dev
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
                 for entry in entries:
                     found = entry.stat(follow_symlinks=False)
-                    if found.st_dev != device:
-                        continue
                     count += 1
                     used += found.st_blocks * 512 // max(1, found.st_nlink)
-                    if entry.is_dir(follow_symlinks=False):
+                    if entry.is_dir(follow_symlinks=False) and entry.path not in but:
                         waiting.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # it went, or changed, meanwhile
         except OSError:
-            continue
+            return _HIDDEN, _HIDDEN
     return used, count
 
 
