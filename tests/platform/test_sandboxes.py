@@ -88,8 +88,15 @@ async def test_a_handle_finds_its_sandbox_whichever_node_holds_it(running: Runni
     assert (await agent.call("run_command", command="true", sandbox_id=box))["is_error"]
 
 
-async def test_files_go_in_and_out_over_http_and_by_the_tools(running: RunningPlatform) -> None:
-    agent = Agent(running)
+@pytest.fixture
+async def one_node(tmp_path: Path) -> AsyncIterator[RunningPlatform]:
+    """A platform of one node: two would have to share a data folder for their file areas."""
+    async with platform(tmp_path, {"one": profile()}) as running:
+        yield running
+
+
+async def test_files_go_in_and_out_over_http_and_by_the_tools(one_node: RunningPlatform) -> None:
+    running, agent = one_node, Agent(one_node)
     box, _ = await agent.create()
     put = await running.client.put(
         "/v1/files/in/data.bin", content=b"\0\1" * 5000, headers=agent.headers
