@@ -1,7 +1,8 @@
-"""How well pages are read: `python -m benchmarks.pages DATA`, with a folder as `labelled` has it.
+"""How well pages are read: `python -m benchmarks.extraction DATA`, a folder as `labelled` has it.
 
-For each page type the mean F1 of words, for trafilatura's Markdown and for ours, addresses of links
-left out; code that stays verbatim, rows of tables that stay rows, and CPU time a page.
+For each page type the mean F1 of words, for trafilatura's Markdown, the text that readability-lxml
+finds, and our Markdown, addresses of links left out; code that stays verbatim, rows of tables that
+stay rows, and CPU time a page.
 """
 
 from __future__ import annotations
@@ -40,12 +41,27 @@ def by_trafilatura(page: Labelled) -> str:
     )
 
 
+def by_readability(page: Labelled) -> str:
+    """Return the text of what readability-lxml takes for the main content."""
+    from lxml.html import fromstring
+    from readability import Document
+
+    found = Document(decode(page.body, None)).summary(html_partial=True)
+    # Blocks are set apart, as Markdown would; within them text stays as it is.
+    root = fromstring(found)
+    return "\n".join(str(text) for text in root.itertext())
+
+
 def by_us(page: Labelled) -> str:
     """Return our Markdown, read in this process."""
     return hypertext.read(decode(page.body, None), page.url).markdown
 
 
-EXTRACTORS: dict[str, Callable[[Labelled], str]] = {"trafilatura": by_trafilatura, "ours": by_us}
+EXTRACTORS: dict[str, Callable[[Labelled], str]] = {
+    "trafilatura": by_trafilatura,
+    "readability": by_readability,
+    "ours": by_us,
+}
 
 
 def score(page: Labelled) -> dict[str, Score]:
@@ -66,11 +82,13 @@ def report(scores: list[dict[str, Score]]) -> str:
     by_type: dict[str, list[dict[str, Score]]] = defaultdict(list)
     for each in scores:
         by_type[each["ours"].page_type].append(each)
-    lines = ["| page type | pages | trafilatura | ours |", "|---|---|---|---|"]
+    names = " | ".join(EXTRACTORS)
+    rule = "|---" * (2 + len(EXTRACTORS)) + "|"
+    lines = [f"| page type | pages | {names} |", rule]
     for page_type, group in [*sorted(by_type.items()), ("all", scores)]:
         means = (sum(s[name].f1 for s in group) / len(group) for name in EXTRACTORS)
         lines.append(f"| {page_type} | {len(group)} | {' | '.join(f'{m:.3f}' for m in means)} |")
-    lines += ["", "| measure | of | trafilatura | ours |", "|---|---|---|---|"]
+    lines += ["", f"| measure | of | {names} |", rule]
     for title, what in (("code verbatim", "code"), ("rows of tables", "rows")):
         shares = [_share([getattr(s[name], what) for s in scores]) for name in EXTRACTORS]
         lines.append(f"| {title} | {shares[0][1]} | {' | '.join(f'{s:.3f}' for s, _ in shares)} |")
