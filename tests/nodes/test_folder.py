@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nodes.folder import NodeFolder
 
-LONG_AGO = time.time() - 10_000
+LONG_AGO = time.time() - 100_000
 
 
 def left(data: Path, node_id: str, when: float = LONG_AGO) -> Path:
