@@ -75,6 +75,9 @@ def program(*, own_network: bool) -> bytes:
 
 def _restrict_sockets(rules: pyseccomp.SyscallFilter, own_network: bool) -> None:
     refuse = pyseccomp.ERRNO(errno.EACCES)
+    # The kernel loads the module of a family before it asks whether that has pairs.
+    unix = int(socket.AF_UNIX)
+    _add(rules, refuse, "socketpair", pyseccomp.Arg(0, pyseccomp.NE, unix))
     if not own_network:
         _add(rules, refuse, "socket")
         return

@@ -214,7 +214,7 @@ class First:
         job.killed = job.killed or why
         others = {other.pid for other in self._jobs.values()} - {job.pid}
         for _ in range(50):
-            found = proc.descendants(job.pid) | proc.orphans(job.since, others)
+            found = proc.descendants(job.pid) | proc.orphans(job.since, job.pid, others)
             for pid in found:
                 proc.kill(pid)
             if not found:

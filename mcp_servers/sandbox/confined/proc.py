@@ -61,17 +61,20 @@ def descendants(root: int) -> set[int]:
     return {pid for pid, process in below(root).items() if process.state != "Z"}
 
 
-def orphans(since: int, but: set[int]) -> set[int]:
-    """Return the children of this process, and theirs, that began no earlier than `since`.
+def orphans(since: int, after: int, but: set[int]) -> set[int]:
+    """Return the children of this process, and theirs, that began after another process.
 
     Args:
-        since: Ticks, as `started` gives them.
+        since: When that began, in ticks as `started` gives them.
+        after: Its id: of those that began in the same tick, the later ones have higher ids.
         but: Children that are no orphans, with everything below them.
     """
     known = all_processes()
     found: set[int] = set()
     for process in known.values():
-        if process.parent != os.getpid() or process.pid in but or process.started < since:
+        if process.parent != os.getpid() or process.pid in but:
+            continue
+        if (process.started, process.pid) < (since, after):
             continue
         found |= {process.pid, *below(process.pid, known)}
     return {pid for pid in found if known[pid].state != "Z"}
