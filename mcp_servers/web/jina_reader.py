@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import SecretStr
 
-from mcp_servers.web.page import Page
+from mcp_servers.web.page import Page, one_line
 from mcp_servers.web.searching.base import Unavailable
 from mcp_servers.web.searching.endpoint import Endpoints, failure
+
+_WALL = re.compile(r"captcha|returned error (?:401|403|429|5\d\d)", re.IGNORECASE)
+"""What Jina's Reader warns of when it read a wall, and not the page."""
 
 
 class JinaReader:
@@ -43,6 +48,11 @@ class JinaReader:
         if not isinstance(data, dict) or not isinstance(data.get("content"), str):
             raise Unavailable("its answer holds no page")
         markdown = data["content"].strip()
+        warning = str(data.get("warning") or "")
+        if _WALL.search(warning):
+            status = "captcha" if "captcha" in warning.lower() else "blocked"
+            note = f"The relay did not get the page itself: {one_line(warning)}"
+            return Page(str(data.get("url") or url), "", "", "html", status, note)
         date = data.get("publishedTime")
         return Page(
             url=str(data.get("url") or url),
@@ -53,4 +63,4 @@ class JinaReader:
             note="" if markdown else "The page holds no text.",
             author=None,
             date=date if isinstance(date, str) else None,
-        )
+        ).tidy()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+LONGEST_LINE = 1000
+"""Characters of a title, an author or a date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +33,26 @@ class Page:
     note: str = ""
     author: str | None = None
     date: str | None = None
+
+    def tidy(self) -> Page:
+        """Return the page without half characters, and with one line where one is expected.
+
+        A document chooses its title: with several lines it could forge what is said around it.
+        """
+        return replace(
+            self,
+            title=one_line(self.title),
+            markdown=whole(self.markdown),
+            author=self.author and one_line(self.author),
+            date=self.date and one_line(self.date),
+        )
+
+
+def whole(text: str) -> str:
+    """Return a text with half characters replaced, which no JSON writer takes."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that is not overlong."""
+    return " ".join(whole(text).split())[:LONGEST_LINE]

@@ -113,7 +113,7 @@ def _add_fetch(server: MCPServer, extracts: Extracts) -> None:
                 readings.start_soon(one, place, address)
         parts = [texts.extracts(it["url"], purpose, it) for it in outcomes]
         failed = not any(it["success"] for it in outcomes)
-        return result(texts.BETWEEN.join(parts), {"results": outcomes}, is_error=failed)
+        return result(texts.joined(parts), {"results": outcomes}, is_error=failed)
 
 
 def _refused(url: str, status: str, error: str) -> CallToolResult:

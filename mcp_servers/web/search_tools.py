@@ -107,7 +107,7 @@ def _add_search(server: MCPServer, search: Search) -> None:
             for place, words in enumerate(query):
                 searches.start_soon(one, place, words)
         failed = all("error" in it for it in found)
-        return result(texts.BETWEEN.join(parts), {"results": found}, is_error=failed)
+        return result(texts.joined(parts), {"results": found}, is_error=failed)
 
 
 def query_of(

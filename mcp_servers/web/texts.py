@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from mcp_servers.web.extracting.passages import EXTRACTIVE
 from mcp_servers.web.extracts import Extract
-from mcp_servers.web.page import Page
+from mcp_servers.web.page import Page, one_line
 from mcp_servers.web.reader import Seen
 from mcp_servers.web.searching.search import Answer
 
 BETWEEN = "\n=======\n"
 """What stands between the parts of an answer to several requests."""
+
+_LIKE_BETWEEN = re.compile(r"^\s*={7}\s*$", re.MULTILINE)
 
 LONGEST_SLICE = 100_000
 BREAK_WITHIN = 0.2
@@ -43,11 +47,12 @@ def results(query: str, answer: Answer) -> str:
 
 
 def _listed(place: int, found: dict[str, Any]) -> str:
-    lines = [f"{place}. [{found.get('title', '')}]({found.get('link', '')})"]
+    title, link = one_line(str(found.get("title", ""))), one_line(str(found.get("link", "")))
+    lines = [f"{place}. [{title}]({link})"]
     if date := found.get("date"):
-        lines.append(f"Date published: {date}")
+        lines.append(f"Date published: {one_line(str(date))}")
     if snippet := found.get("snippet"):
-        lines.append(str(snippet))
+        lines.append(one_line(str(snippet)))
     return "\n".join(lines)
 
 
@@ -92,6 +97,15 @@ def _why(extract: Extract) -> str:
     if extract.late:
         return "The page was read, but time ran out before anything was found in it. Try again."
     return page_failure(extract.page)
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Return the parts of an answer to several requests as one text.
+
+    What looks like the line between them, in a part, is shortened: a page must not pretend to be
+    two, the second of which is said to come from another address.
+    """
+    return BETWEEN.join(_LIKE_BETWEEN.sub("======", part) for part in parts)
 
 
 def page_failure(page: Page) -> str:

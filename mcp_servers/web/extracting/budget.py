@@ -28,7 +28,9 @@ def tokens(text: str) -> int:
     digits = _pieces(_DIGITS, text, DIGITS_A_TOKEN)
     marks = _pieces(_MARK, text, MARKS_A_TOKEN)
     others = sum(1 for character in text if character > "\x7f") - cjk if not text.isascii() else 0
-    return cjk + words + digits + marks + math.ceil(max(0, others) * 2 / 3) + text.count("\n") // 2
+    found = cjk + words + digits + marks + math.ceil(max(0, others) * 2 / 3)
+    # Blanks cost little, but a text of nothing else is not free.
+    return max(found + text.count("\n") // 2, len(text) // 16)
 
 
 def _pieces(pattern: re.Pattern[str], text: str, size: int) -> int:

@@ -10,7 +10,10 @@ from mcp_servers.web.extracting.budget import tokens
 
 GOAL = 160
 MOST = 240
-_HEADING = re.compile(r"(#{1,6})[ \t]+(.+?)[ \t#]*")
+# No two parts of it can take the same letters: a hostile line costs no more than its length.
+_HEADING = re.compile(r"(#{1,6})[ \t]+(\S.*)")
+LONGEST_HEADING = 120
+"""Characters of a heading that stand above each passage below it."""
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n")
 LONGEST_LINE = 600
@@ -43,6 +46,11 @@ def chunks(markdown: str) -> list[Chunk]:
     return found
 
 
+def _title(line: str) -> str:
+    """Return a heading's text without the marks that may end its line."""
+    return line.rstrip(" \t#")[:LONGEST_HEADING]
+
+
 def _sections(markdown: str) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """Yield what stands under each heading, the heading's own line first, in blocks."""
     path: list[tuple[int, str]] = []
@@ -53,7 +61,7 @@ def _sections(markdown: str) -> Iterator[tuple[tuple[str, ...], list[str]]]:
             if blocks:
                 yield tuple(text for _, text in path), blocks
             level = len(heading[1])
-            path = [above for above in path if above[0] < level] + [(level, heading[2])]
+            path = [above for above in path if above[0] < level] + [(level, _title(heading[2]))]
             blocks = []
         blocks.append(block)
     if blocks:

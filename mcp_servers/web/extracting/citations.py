@@ -22,6 +22,9 @@ _ALIKE = str.maketrans(
         **dict.fromkeys("‐‑‒–—―−", "-"),
     }
 )
+SHORTEST = 2
+SHORTEST_PART = 8
+"""Characters of each part of a quotation with an ellipsis in it."""
 FAR = 800
 """Most characters of the page that an ellipsis may stand for."""
 
@@ -61,7 +64,9 @@ class Source:
 
     def _place(self, claimed: int, quote: str) -> int | None:
         parts = [part for part in map(plain, _GAP.split(quote)) if part]
-        if not any(character.isalnum() for part in parts for character in part):
+        said = sum(character.isalnum() for part in parts for character in part)
+        # One letter proves nothing, and neither do shreds of sentences put together.
+        if said < SHORTEST or (len(parts) > 1 and min(map(len, parts)) < SHORTEST_PART):
             return None
         for n in sorted(self._texts, key=lambda n: n != claimed):
             if _stands(parts, self._texts[n]):
@@ -80,16 +85,37 @@ def plain(text: str) -> str:
 
 
 def _stands(parts: Sequence[str], text: str) -> bool:
-    """Whether all parts stand in the text, one behind the other and not far apart."""
-    start = text.find(parts[0])
+    """Whether all parts stand in the text as whole words, one behind the other, not far apart."""
+    start = _find(parts[0], text, 0, len(text))
     while start >= 0:
         end = start + len(parts[0])
         for part in parts[1:]:
-            at = text.find(part, end, end + FAR + len(part))
+            at = _find(part, text, end, end + FAR + len(part))
             if at < 0:
                 break
             end = at + len(part)
         else:
             return True
-        start = text.find(parts[0], start + 1)
+        start = _find(parts[0], text, start + 1, len(text))
     return False
+
+
+def _find(part: str, text: str, start: int, end: int) -> int:
+    """Return where a part stands between two places, not within a word; -1 if nowhere.
+
+    "legal" must not be found in "illegal". Scripts without spaces have no such ends of words.
+    """
+    at = text.find(part, start, end)
+    while at >= 0:
+        after = at + len(part)
+        begins = at == 0 or not _one_word(text[at - 1], part[0])
+        ends = after == len(text) or not _one_word(part[-1], text[after])
+        if begins and ends:
+            return at
+        at = text.find(part, at + 1, end)
+    return -1
+
+
+def _one_word(left: str, right: str) -> bool:
+    """Whether two letters that stand side by side are of one word."""
+    return all(c.isalnum() and unicodedata.category(c) != "Lo" for c in (left, right))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mcp_servers.web.extracting.budget import tokens
 from mcp_servers.web.extracting.chunks import Chunk
 from mcp_servers.web.extracting.ranking import scores
 from mcp_servers.web.extracting.words import asked, words
 
 OVERHEAD = 8
-"""Tokens that the number and the headings of a passage cost beside its text."""
+"""Tokens that the number of a passage, and what stands around it, cost beside its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +103,4 @@ def outline(passages: Sequence[Chunk], most: int = 40) -> list[str]:
 
 
 def _cost(chunk: Chunk) -> int:
-    return chunk.tokens + OVERHEAD
+    return chunk.tokens + tokens(" ".join(chunk.headings)) + OVERHEAD

@@ -50,7 +50,7 @@ def read(job: Job) -> Page:
         )
     else:
         page = _READERS[kind](job, empty)
-    return _with_http(page, verdict)
+    return _with_http(page, verdict).tidy()
 
 
 def _with_http(page: Page, verdict: statuses.Verdict) -> Page:
