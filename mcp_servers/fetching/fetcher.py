@@ -213,7 +213,10 @@ class Fetcher:
                     await response.aclose()
 
     async def _ask(self, target: Target, headers: Mapping[str, str]) -> httpx.Response:
-        sent = {"User-Agent": self._settings.user_agent, "Accept": "*/*", **headers}
+        ours = {"User-Agent": self._settings.user_agent, "Accept": "*/*"}
+        given = {name.lower() for name in headers}
+        sent = {name: text for name, text in ours.items() if name.lower() not in given}
+        sent |= {name: text for name, text in headers.items() if name.lower() != "accept-encoding"}
         sent["Accept-Encoding"] = ACCEPTED
         tried = 0
         while True:

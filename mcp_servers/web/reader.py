@@ -182,28 +182,26 @@ class PageReader:
             relayed = await self._relayed(url)
             if relayed is not None:
                 return relayed, _ttl_s(relayed)
-        page, ttl_s = await self._fetched(url, headers)
+        page, may_keep = await self._fetched(url, headers)
         if page.status == "needs_browser" and self._ways.renderer is not None and not headers:
             page = await self._rendered(self._ways.renderer, page)
-            ttl_s = _ttl_s(page)
         if may_relay and not self._ways.relay_first and page.status in RELAYED:
-            relayed = await self._relayed(url)
-            if relayed is not None:
-                return relayed, _ttl_s(relayed)
-        return page, ttl_s
+            page = await self._relayed(url) or page
+        return page, _ttl_s(page) if may_keep else 0.0
 
-    async def _fetched(self, url: str, headers: Mapping[str, str]) -> tuple[Page, float]:
+    async def _fetched(self, url: str, headers: Mapping[str, str]) -> tuple[Page, bool]:
+        """Return a page as it came, and whether its site lets what is made of it be kept."""
         request = Request(url, headers, max_bytes=self._bodies.max_pdf_bytes)
         try:
             async with Body(self._bodies) as body:
                 fetched = await self._ways.fetcher.fetch(request, body.take)
                 page = await self._read(body.bytes(), fetched)
         except FetchError as error:
-            return _failed(url, error), 0.0
+            # The failure itself is not kept; a relay may still bring what can be.
+            return _failed(url, error), True
         if self._blocked.blocks(page.url):
-            return _failed(url, Refused(BLOCKED)), 0.0
-        asks_not_to_keep = "no-store" in fetched.headers.get("cache-control", "").lower()
-        return page, 0.0 if asks_not_to_keep else _ttl_s(page)
+            return _failed(url, Refused(BLOCKED)), True
+        return page, "no-store" not in fetched.headers.get("cache-control", "").lower()
 
     async def _read(self, body: bytes, fetched: Fetched) -> Page:
         content_type = fetched.headers.get("content-type")

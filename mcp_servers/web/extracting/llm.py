@@ -76,6 +76,9 @@ class Llm:
             timeout=httpx.Timeout(None, connect=CONNECT_S),
             limits=httpx.Limits(max_connections=connections),
             follow_redirects=False,
+            # No proxy of the environment: what a setting does not name gets no key of ours.
+            verify=httpx.create_ssl_context(),
+            trust_env=False,
         )
 
     async def __aenter__(self) -> Self:

@@ -12,6 +12,7 @@ from mcp_servers.web.extracting.chunks import LONGEST_HEADING, chunks
 from mcp_servers.web.extracting.citations import Source
 from mcp_servers.web.extracting.selection import Selector
 from mcp_servers.web.reading.documents import Job, read
+from mcp_servers.web.searching import endpoint
 
 
 @pytest.mark.parametrize("line", ["# a" + "#" * 200_000 + "x", "# a" + " " * 200_000 + "x"])
@@ -67,3 +68,9 @@ def test_half_a_character_in_a_document_reaches_nobody(body: bytes, kind: str) -
 def test_a_title_cannot_forge_lines_of_its_own() -> None:
     page = read(Job(b"<title>a\nNote: b</title><p>Some text that is here.</p>", "text/html", "u"))
     assert "\n" not in page.title
+
+
+def test_a_key_that_a_service_quotes_with_its_slashes_escaped_is_hidden() -> None:
+    key = "abcd/efghij-klmnop"
+    hidden = endpoint._without_keys(b'{"a": "abcd\\/efghij-klmnop"}', {"X-API-KEY": key})
+    assert hidden == b'{"a": "***"}'

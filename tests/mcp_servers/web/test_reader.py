@@ -154,6 +154,25 @@ async def test_how_long_a_page_is_kept_depends_on_what_it_is(
         assert (await it.reader.read(it.site.url)).age_s is None
 
 
+async def test_what_a_site_asks_not_to_keep_is_not_kept_when_it_was_rendered(
+    tmp_path: Path,
+) -> None:
+    browser = ScriptedBrowser("status:ok rendered")
+    async with reading(tmp_path, browser=browser) as it:
+        it.site.now_say(200, b"status:needs_browser", "Cache-Control: no-store")
+        for _ in range(2):
+            seen = await it.reader.read(it.site.url)
+            assert (seen.page.status, seen.age_s) == ("ok", None)
+        assert len(browser.asked) == 2
+
+
+async def test_a_callers_header_replaces_ours_whatever_its_case(tmp_path: Path) -> None:
+    async with reading(tmp_path) as it:
+        await it.reader.read(it.site.url, {"user-agent": "theirs"})
+        [asked] = it.site.asked
+        assert asked.headers.get("user-agent") == "theirs"
+
+
 async def test_what_is_read_with_headers_is_neither_kept_nor_shared(tmp_path: Path) -> None:
     async with reading(tmp_path) as it:
         for key in ("one", "two"):
