@@ -149,26 +149,29 @@ def _sessions(parts: Parts) -> APIRouter:
     async def close(
         session: Annotated[str, Path(examples=["rollout-17"])], request: Request
     ) -> SessionClosed:
-        """End the processes that belong to one of the caller's own Sessions, on every node."""
+        """End the processes and sandboxes of one of the caller's own Sessions, on every node."""
         owner = str(owner_of(caller_of(request.scope), session))
         live = [n for n in parts.registry.nodes() if n.state is not NodeState.LOST]
         ends = await asyncio.gather(*(_close(parts.link, node, session, owner) for node in live))
-        answer = SessionClosed(session=session, closed={}, failed={})
+        answer = SessionClosed(session=session, closed={}, sandboxes={}, failed={})
         for node, end in zip(live, ends, strict=True):
-            if isinstance(end, int):
-                answer.closed[node.id] = end
-            else:
+            if isinstance(end, str):
                 answer.failed[node.id] = end
+            else:
+                answer.closed[node.id], answer.sandboxes[node.id] = end
         return answer
 
     return router
 
 
-async def _close(link: NodeLink, node: NodeRecord, session: str, owner: str) -> int | str:
-    """Close a Session on one node; return how many processes it had, or what went wrong."""
+async def _close(
+    link: NodeLink, node: NodeRecord, session: str, owner: str
+) -> tuple[int, int] | str:
+    """Close a Session on one node; return its processes and sandboxes, or what went wrong."""
     try:
         body = await link.control(node, f"/v1/sessions/{session}", CONTROL_S, "DELETE", owner)
-        return int(orjson.loads(body)["closed"])
+        closed = orjson.loads(body)
+        return int(closed["closed"]), int(closed["sandboxes"])
     except (NotAccepted, PlatformError) as error:
         return str(error)
 

@@ -67,12 +67,15 @@ _SERVER_EXAMPLE: dict[str, Any] = {
 
 
 class SessionClosed(BaseModel):
-    """How many processes ended on each node, and the nodes on which that is unknown, with why."""
+    """How many processes and sandboxes ended on each node; the nodes that failed, with why."""
 
-    model_config = _example(session="rollout-17", closed={"explore": 1}, failed={})
+    model_config = _example(
+        session="rollout-17", closed={"explore": 1}, sandboxes={"explore": 2}, failed={}
+    )
 
     session: str
     closed: dict[str, int]
+    sandboxes: dict[str, int]
     failed: dict[str, str]
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel
 
+from nodes.files import close_sandboxes
 from nodes.host import Host
 from wire.faces.caller import caller_of, owner_of, require_admin, require_peer
 from wire.link import OWNER, owner_in
@@ -30,10 +31,11 @@ class RestartAnswer(BaseModel):
 
 
 class SessionClosed(BaseModel):
-    """How many processes belonged to the Session here."""
+    """How many processes belonged to the Session here, and how many sandboxes."""
 
     session: str
     closed: int
+    sandboxes: int
 
 
 class Readiness(BaseModel):
@@ -102,12 +104,14 @@ def control_router(host: Host) -> APIRouter:
     @router.delete(
         "/v1/sessions/{session}",
         summary="Close a Session",
-        description="Ends the processes that belong to one of the caller's own Sessions.",
+        description="Ends the processes and sandboxes of one of the caller's own Sessions.",
         tags=["sessions"],
     )
     async def close_session(session: str, request: Request) -> SessionClosed:
-        closed = await host.close_session(_owner(request, session))
-        return SessionClosed(session=session, closed=closed)
+        owner = _owner(request, session)
+        closed = await host.close_session(owner)
+        sandboxes = await close_sandboxes(host, owner)
+        return SessionClosed(session=session, closed=closed, sandboxes=sandboxes)
 
     @router.get("/livez", summary="Does the process answer?", tags=["health"])
     async def livez() -> Alive:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import httpcore
+import orjson
 
 from nodes.host import Host
 from wire.errors import NotFound, ServerCrashed, ServerUnavailable
@@ -10,12 +13,14 @@ from wire.faces.caller import caller_of, owner_of
 from wire.faces.envelope import SESSION
 from wire.faces.gate import HEADERS_KEY
 from wire.faces.http import Receive, Scope, Send, limited
-from wire.files import MAX_FILE_BYTES, is_here
+from wire.files import MAX_FILE_BYTES, SANDBOXES, is_here
 from wire.link import OWNER, owner_in, owner_value
 from wire.relay import BrokenOff, NotReached, Relay
 
 ORIGIN = "http://files"
 RETRY_S = 1.0
+CLOSE_S = 8.0
+"""Seconds for a tool server to close an owner's sandboxes."""
 
 
 class Files:
@@ -48,6 +53,33 @@ class Files:
                     raise ServerCrashed(
                         f"The tool server broke off the transfer ({error}); look what is there."
                     ) from None
+
+
+async def close_sandboxes(host: Host, owner: str) -> int:
+    """Close an owner's sandboxes on this node and return how many there were.
+
+    Raises:
+        ServerUnavailable: the tool server that holds them does not answer now.
+    """
+    if not host.serves_files():
+        return 0
+    with host.files() as socket:
+        async with httpcore.AsyncConnectionPool(uds=socket) as pool:
+            try:
+                answer = await pool.request(
+                    "DELETE",
+                    f"{ORIGIN}{SANDBOXES}",
+                    headers=[(OWNER, owner_value(owner))],
+                    extensions={"timeout": {"connect": CLOSE_S, "read": CLOSE_S, "pool": CLOSE_S}},
+                )
+            except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+                raise ServerUnavailable(
+                    "The tool server does not close sandboxes now; try again.",
+                    retry_after_s=RETRY_S,
+                ) from None
+    if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return 0  # a tool server of files that knows no sandboxes
+    return int(orjson.loads(answer.content)["closed"])
 
 
 def _owner(scope: Scope) -> str:

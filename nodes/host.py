@@ -114,6 +114,10 @@ class Host:
         """End the processes that belong to an owner alone; return how many there were."""
         return sum(await asyncio.gather(*(u.close_session(owner) for u in self._units())))
 
+    def serves_files(self) -> bool:
+        """Whether a tool server here is to serve files, be it ready or not."""
+        return bool(self._files_units())
+
     @contextmanager
     def files(self) -> Iterator[str]:
         """Give the path of the socket on which files are served; a drain waits for its return.
@@ -121,7 +125,7 @@ class Host:
         Raises:
             ServerUnavailable: nobody serves files here now.
         """
-        units = [p.current for p in self._plugs.values() if p.current and p.current.entry.files]
+        units = self._files_units()
         if self.draining or not units:
             what = "is draining" if self.draining else "has no tool server that serves files"
             raise ServerUnavailable(f"Node {self.node_id} {what}.", retry_after_s=1.0)
@@ -133,6 +137,9 @@ class Host:
             )
         with socket.held() as path:
             yield path
+
+    def _files_units(self) -> list[Unit]:
+        return [p.current for p in self._plugs.values() if p.current and p.current.entry.files]
 
     async def _request(
         self, server: str, params: bytes, timeout_s: float, owner: str | None

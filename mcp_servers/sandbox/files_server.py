@@ -63,6 +63,7 @@ class FilesApp:
                 Route("/v1/files", self._answer, methods=["GET", "HEAD"]),
                 Route("/v1/files/{path:path}", self._answer, methods=methods),
                 Route("/v1/sandboxes", self._list_sandboxes, methods=["GET"]),
+                Route("/v1/sandboxes", self._close_sandboxes, methods=["DELETE"]),
                 Route("/v1/sandboxes/{sandbox}", self._show_sandbox, methods=["GET"]),
                 Route("/v1/sandboxes/{sandbox}", self._close_sandbox, methods=["DELETE"]),
                 Route("/v1/sandboxes/{sandbox}/files", self._answer, methods=["GET", "HEAD"]),
@@ -78,6 +79,21 @@ class FilesApp:
     async def _list_sandboxes(self, request: Request) -> Response:
         found = self._sandboxes.list(_owner(request)) if self._sandboxes is not None else []
         return JSONResponse({"sandboxes": found})
+
+    async def _close_sandboxes(self, request: Request) -> Response:
+        """Close all sandboxes of the owner, as at the end of its Session."""
+        owner = _owner(request)
+        own = self._sandboxes.list(owner) if self._sandboxes is not None else []
+        async with anyio.create_task_group() as closing:
+            for sandbox in own:
+                closing.start_soon(self._close_if_open, sandbox["sandbox_id"], owner)
+        return JSONResponse({"closed": len(own)})
+
+    async def _close_if_open(self, sandbox: str, owner: str) -> None:
+        try:
+            await self._all_sandboxes(sandbox).close(sandbox, owner)
+        except NoWorkspace:
+            return  # somebody else closes it
 
     async def _show_sandbox(self, request: Request) -> Response:
         wanted = request.path_params["sandbox"]

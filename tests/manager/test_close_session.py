@@ -27,7 +27,8 @@ async def manager(tmp_path: Path) -> AsyncIterator[Manager]:
 
 
 def closes(count: int) -> Behaviour:
-    return lambda exchange: exchange.reply(200, b'{"session": "s1", "closed": %d}' % count)
+    body = b'{"session": "s1", "closed": %d, "sandboxes": 2}' % count
+    return lambda exchange: exchange.reply(200, body)
 
 
 async def test_every_node_is_told_whose_session_ends_and_the_answer_says_what_came_of_it(
@@ -41,6 +42,7 @@ async def test_every_node_is_told_whose_session_ends_and_the_answer_says_what_ca
     assert answer.json() == {
         "session": "s1",
         "closed": {"one": 1},
+        "sandboxes": {"one": 2},
         "failed": {"two": "cannot now"},
     }
     request = one.others[0]

@@ -45,10 +45,10 @@ async def test_an_owner_in_a_header_is_believed_of_a_manager_alone(tmp_path: Pat
     async with node(tmp_path, PROFILE) as client:
         old = await pid(client, "alice/s1")
         foreign = await client.delete("/v1/sessions/s1", headers=claim)
-        assert foreign.json() == {"session": "s1", "closed": 0}
+        assert foreign.json() == {"session": "s1", "closed": 0, "sandboxes": 0}
         assert await pid(client, "alice/s1") == old
         closed = await client.delete("/v1/sessions/s1", headers={**PEER, **claim})
-        assert closed.json() == {"session": "s1", "closed": 1}
+        assert closed.json() == {"session": "s1", "closed": 1, "sandboxes": 0}
         assert await pid(client, "alice/s1") != old
 
 

@@ -88,6 +88,25 @@ async def test_a_handle_finds_its_sandbox_whichever_node_holds_it(running: Runni
     assert (await agent.call("run_command", command="true", sandbox_id=box))["is_error"]
 
 
+async def test_the_end_of_a_session_closes_its_sandboxes_and_no_others(
+    running: RunningPlatform,
+) -> None:
+    agent, stranger = Agent(running), Agent(running, "s2")
+    boxes = [await agent.create() for _ in range(6)]
+    kept, _ = await stranger.create()
+    closed = (await running.client.delete("/v1/sessions/s1")).json()
+    assert closed["failed"] == {}
+    assert sum(closed["sandboxes"].values()) == 6
+    for box, node in boxes:
+        assert closed["sandboxes"][node] > 0
+        assert (await agent.call("run_command", command="true", sandbox_id=box))["is_error"]
+    listed = await running.client.get("/v1/sandboxes", headers=agent.headers)
+    assert listed.json()["sandboxes"] == []
+    assert (await stranger.python("1", kept))["results"] == ["1"]
+    again = (await running.client.delete("/v1/sessions/s1")).json()
+    assert sum(again["sandboxes"].values()) == 0
+
+
 @pytest.fixture
 async def one_node(tmp_path: Path) -> AsyncIterator[RunningPlatform]:
     """A platform of one node: two would have to share a data folder for their file areas."""
