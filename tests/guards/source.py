@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -52,5 +53,10 @@ class Source:
 def sources(*folders: str) -> list[Source]:
     """Return the Python files below the folders."""
     paths = sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
-    texts = {str(path.relative_to(ROOT)): path.read_text() for path in paths}
-    return [Source(path, text, ast.parse(text)) for path, text in texts.items()]
+    return [_parsed(path) for path in paths]
+
+
+@cache
+def _parsed(path: Path) -> Source:
+    text = path.read_text()
+    return Source(str(path.relative_to(ROOT)), text, ast.parse(text))

@@ -133,7 +133,8 @@ async def test_a_server_that_dies_in_mid_transfer_has_crashed(tmp_path: Path) ->
         assert (answer.status_code, answer.json()["code"]) == (502, "server_crashed")
         async with asyncio.timeout(5):
             while (again := await client.put("/v1/files/x", content=b"1")).status_code != 200:
-                assert again.json()["code"] == "server_unavailable"
+                # What it still accepted while it died was cut off, too.
+                assert again.json()["code"] in ("server_unavailable", "server_crashed")
                 await asyncio.sleep(0.01)
 
 

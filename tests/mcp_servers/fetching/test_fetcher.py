@@ -82,6 +82,7 @@ async def test_what_cannot_be_unpacked_is_a_broken_answer(body: bytes, encoding:
             await guarded.fetch(Request(server.url))
 
 
+@pytest.mark.slow
 async def test_a_bomb_is_stopped_before_it_is_in_memory() -> None:
     """A gigabyte of nothing in one megabyte."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)

@@ -75,7 +75,7 @@ async def small(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tools
         "libc.prctl(4, 0, 0, 0, 0)\n" + TAKE,
         "time.sleep(2.5)\n" + TAKE,
         UNREADABLE,
-        PIECES,
+        pytest.param(PIECES, marks=pytest.mark.slow),
     ],
     ids=["undumpable", "after-a-rest", "unreadable", "in-small-pieces"],
 )

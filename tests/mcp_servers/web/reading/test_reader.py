@@ -84,6 +84,7 @@ async def test_a_hostile_document_ends_with_a_status(reader: Reader, name: str) 
     assert (await reader.read(GOOD, "text/html", URL)).status == "ok"
 
 
+@pytest.mark.slow
 async def test_an_office_file_that_unpacks_to_gigabytes_is_refused_unread(reader: Reader) -> None:
     bomb = zipped(
         {"[Content_Types].xml": "<Types/>", "word/document.xml": b"<a>" + b" " * 300_000_000}
@@ -94,6 +95,7 @@ async def test_an_office_file_that_unpacks_to_gigabytes_is_refused_unread(reader
     assert "unpacks to more" in found.note
 
 
+@pytest.mark.slow
 async def test_a_pdf_whose_page_unpacks_to_gigabytes_ends_within_the_limits(reader: Reader) -> None:
     packer = zlib.compressobj(9)
     piece = b"BT /F1 12 Tf (x) Tj ET\n" * 50_000
