@@ -125,6 +125,25 @@ async def test_lines_for_the_shell_run_there(tools: Tools) -> None:
     assert (done.stdout, done.error) == ("42\nend\n", None)
 
 
+@pytest.mark.parametrize("code", ["%time x = 6 * 7\nx", "%%time\nx = 6 * 7\nx"])
+async def test_what_a_notebook_would_time_is_run(tools: Tools, code: str) -> None:
+    done = await run(tools, code)
+    assert (done.results, done.error) == (["42"], None)
+
+
+async def test_what_only_a_notebook_does_is_refused_by_name_and_nothing_runs(tools: Tools) -> None:
+    done = await run(tools, "print('begun')\n%timeit 6 * 7")
+    assert done.stdout == ""
+    assert done.error is not None
+    assert done.error["name"] == "SyntaxError"
+    assert "%timeit is a magic of IPython" in done.error["value"]
+
+
+async def test_a_percent_sign_in_a_text_is_left_alone(tools: Tools) -> None:
+    done = await run(tools, "!true\ntext = '''\n%s and\n'''\ntext % 1")
+    assert done.results == ["'\\n1 and\\n'"]
+
+
 async def test_nothing_of_our_environment_reaches_the_code(
     tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
