@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from manager.homes import Homes
 from manager.node_link import NotAccepted
 from manager.registry import NodeRecord, Registry
 from manager.router import choose_node
@@ -89,6 +90,7 @@ class CallService:
         self._max_in_flight = max_in_flight
         self._record_bodies = record_bodies
         self._pick = pick
+        self._homes = Homes()
         self.in_flight = 0
 
     def tools(self, server: str | None = None) -> Sequence[ToolInfo]:
@@ -198,11 +200,14 @@ class CallService:
         deadline = time.monotonic() + timeout_s
         failure: PlatformError | None = None
         while True:
+            home = self._homes.of(owner, info.server) if owner is not None else None
             node = choose_node(
-                candidates, handle_node, NodeRecord.load, self._pick, owner, preferred
+                candidates, handle_node, NodeRecord.load, self._pick, owner, preferred, home
             )
             if node is None:
                 raise failure or _no_candidate(info, handle_node)
+            if owner is not None:
+                self._homes.note(owner, info.server, node.id)
             record.node = node.id
             node.in_flight += 1
             node.peak = max(node.peak, node.in_flight)

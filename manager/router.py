@@ -26,6 +26,7 @@ def choose_node(
     pick: Callable[[int], int],
     owner: str | None = None,
     preferred: Callable[[N], bool] | None = None,
+    home: str | None = None,
 ) -> N | None:
     """Return the node that should take a call, or None if none can.
 
@@ -37,16 +38,21 @@ def choose_node(
         owner: Whose call it is, if the tool server is session-scoped.
         preferred: Whether a node has what the tool server prefers; the others get a call only if
             none has it.
+        home: Id of the node that took the owner's last call.
 
-    An owner's calls all reach one node, which holds its process: each candidate is weighed with the
-    owner's name (rendezvous hashing), so that every manager finds the same one without a table. A
-    node that goes moves only its own owners; one that comes takes its share of all.
+    An owner's calls all reach one node, which holds its process: its home while that is there; else
+    each candidate is weighed with the owner's name (rendezvous hashing), so that every manager
+    finds the same one. A node that goes moves only its own owners.
 
     Two candidates are drawn and the less busy one is taken: nearly as even as comparing all of
     them, without everybody running to the one that looked idle a moment ago.
     """
     if handle_node is not None:
         return next((node for node in candidates if node.id == handle_node), None)
+    if owner is not None and home is not None:
+        for node in candidates:
+            if node.id == home:
+                return node
     if preferred is not None:
         candidates = [node for node in candidates if preferred(node)] or candidates
     if owner is not None:

@@ -70,6 +70,15 @@ def test_an_owners_calls_all_reach_one_node_in_whatever_order_the_nodes_are_know
         assert len(chosen) == 1
 
 
+def test_an_owner_stays_at_home_while_that_is_there() -> None:
+    nodes = [Node("a"), Node("b", 99), Node("c")]
+    for number in range(20):
+        owner = f"alice/{number}"
+        assert choose_node(nodes, None, busy, picks(), owner, home="b") == nodes[1]
+        first = choose_node(nodes, None, busy, picks(), owner)
+        assert choose_node(nodes, None, busy, picks(), owner, home="gone") == first
+
+
 def test_owners_are_spread_over_the_nodes() -> None:
     nodes = [Node("a"), Node("b"), Node("c")]
     chosen = Counter(choose_node(nodes, None, busy, picks(), f"k/{n}") for n in range(3000))

@@ -46,6 +46,17 @@ async def test_each_session_has_a_process_of_its_own_on_one_node_until_it_is_clo
         assert await place(running, "s1") == first["s1"]
 
 
+async def test_a_node_that_joins_moves_no_session(tmp_path: Path) -> None:
+    tools = profile() + 'scope = "session"\nmax_sessions = 30\n'
+    async with platform(tmp_path, {"one": tools}) as running:
+        first = {f"s{n}": await place(running, f"s{n}") for n in range(8)}
+        running.start_node("two", tools)
+        await running.ready("one", "two")
+        assert {name: await place(running, name) for name in first} == first
+        new = {(await place(running, f"t{n}"))[0] for n in range(8)}
+        assert "two" in new
+
+
 async def test_a_lost_node_costs_only_its_own_sessions_their_process(tmp_path: Path) -> None:
     tools = profile() + 'scope = "session"\n'
     async with platform(tmp_path, {"one": tools, "two": tools}) as running:
