@@ -33,6 +33,7 @@ class Worker:
         # It is a plain process again, whose own files below /proc are its own.
         linux.set_dumpable(True)
         _keep_only(connection.fileno())
+        _draw_anew()
         main = types.ModuleType("__main__")
         sys.modules["__main__"] = main
         sys.argv = [""]
@@ -69,6 +70,13 @@ class Worker:
             os.dup2(null, 1)
             os.dup2(null, 2)
             os.close(null)
+
+
+def _draw_anew() -> None:
+    """Have numpy draw other numbers here than in all other forks; `random` sees to it itself."""
+    random = sys.modules.get("numpy.random")
+    if random is not None:
+        random.seed()
 
 
 def _keep_only(descriptor: int) -> None:

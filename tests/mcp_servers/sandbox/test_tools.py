@@ -152,6 +152,14 @@ async def test_a_command_in_the_background_can_be_read_and_stopped(tools: Tools)
     await tools.close(meta(), box)
 
 
+async def test_each_sandbox_draws_other_random_numbers(tmp_path: Path) -> None:
+    async with standing(settings(tmp_path, preload="numpy.random,random")) as tools:
+        for code in ("import numpy\nnumpy.random.rand()", "import random\nrandom.random()"):
+            drawn = [await tools.python({}, code, "", None) for _ in range(2)]
+            values = [answer.structured_content["results"] for answer in drawn]
+            assert values[0] != values[1]
+
+
 async def test_figures_and_images_come_without_being_asked_for(tmp_path: Path) -> None:
     async with standing(settings(tmp_path, preload="matplotlib.pyplot")) as tools:
         code = "import matplotlib.pyplot as plt\n_ = plt.plot([1, 2])\n"
