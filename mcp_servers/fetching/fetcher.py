@@ -190,7 +190,7 @@ class Fetcher:
         try:
             # As browsers do: what a Location holds beyond ASCII is UTF-8.
             following = str(target.url.join(location))
-            return await self._guard.admit(following)
+            return await self._guard.admit(following, named=target.inner)
         except (httpx.InvalidURL, BadUrl) as error:
             raise BrokenAnswer(f"The server redirected to a bad address. {error}") from None
         except Refused as error:

@@ -53,7 +53,7 @@ class Target:
 
 
 class Guard:
-    """Admits URLs of the public Internet, and of the hosts that a setting names.
+    """Admits URLs of the public Internet, and to who names them, of the hosts of a setting.
 
     Args:
         resolver: Looks names up.
@@ -76,15 +76,20 @@ class Guard:
         self._inner_hosts = frozenset(inner_hosts)
         self._proxied = proxied
 
-    async def admit(self, url: str) -> Target:
+    async def admit(self, url: str, *, named: bool = True) -> Target:
         """Return where to go for a URL.
+
+        Args:
+            url: A stranger's text; it may be anything.
+            named: Whether the caller or a setting named it, or a page of an inner host led there.
+                Where a public page leads, an inner host is as forbidden as any other.
 
         Raises:
             BadUrl: it is malformed.
             Refused: it may not be fetched.
             UnknownHost: its host has no address.
         """
-        asked = self.check(url)
+        asked = self.check(url, named=named)
         host, port, inner = asked.host, asked.port, asked.inner
         addresses = tuple(await self._resolver.addresses(host, port))[:MAX_ADDRESSES]
         if not addresses and (inner or not self._proxied):
@@ -94,8 +99,8 @@ class Guard:
                 raise Refused(f"{host!r} leads to {what}; only public addresses may be fetched.")
         return replace(asked, addresses=addresses)
 
-    def check(self, url: str) -> Target:
-        """Return where a URL wants to go, without addresses: no name is looked up.
+    def check(self, url: str, *, named: bool = True) -> Target:
+        """Return where a URL wants to go, without addresses: no name is looked up; see `admit`.
 
         Raises:
             BadUrl: it is malformed.
@@ -103,7 +108,7 @@ class Guard:
         """
         parsed = parse(url)
         host, port = parsed.raw_host.decode("ascii"), parsed.port or DEFAULT_PORTS[parsed.scheme]
-        inner = bool(self._inner_hosts & {(host, port), (host, None)})
+        inner = named and bool(self._inner_hosts & {(host, port), (host, None)})
         if not inner:
             self._check(host, port)
         return Target(parsed, host, port, (), inner)

@@ -22,7 +22,7 @@ from mcp_servers.web.searching.base import ProviderFailed
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Part of every key: what is kept of another version is not understood."""
 
 PAGE_S = 24 * 3600.0

@@ -11,7 +11,7 @@ import anyio
 import anyio.abc
 
 from mcp_servers.fetching.errors import TooSlow
-from mcp_servers.fetching.guard import Guard
+from mcp_servers.fetching.guard import Guard, Target
 from mcp_servers.web.browsing.allowance import Allowance
 from mcp_servers.web.browsing.chromium import Chromium
 from mcp_servers.web.browsing.errors import NoBrowser, PageCrashed
@@ -88,14 +88,15 @@ class Browser:
         with anyio.move_on_after(deadline_s):
             target = await self._guard.admit(url)
             async with self._places:
-                return await self._render(str(target.url), until, self._executable)
+                return await self._render(target, until, self._executable)
         raise TooSlow(f"The browser did not show the page within {deadline_s:g} s.")
 
-    async def _render(self, url: str, until: float, executable: str) -> Rendered:
+    async def _render(self, target: Target, until: float, executable: str) -> Rendered:
         self._pages += 1
         try:
             chromium = await self._started(executable)
-            allowance = Allowance(self._settings.page_bytes, self._settings.page_requests)
+            own = (target.host, target.port) if target.inner else None
+            allowance = Allowance(self._settings.page_bytes, self._settings.page_requests, own)
             with self._proxy.serving(allowance):
                 context = fresh_context(
                     chromium.browser, allowance, self._proxy.url, self._user_agent
@@ -103,7 +104,7 @@ class Browser:
                 async with context as fresh:
                     left_s = max(0.1, until - anyio.current_time())
                     chars = self._settings.dom_chars
-                    return await rendered(fresh, allowance, url, left_s, chars)
+                    return await rendered(fresh, allowance, str(target.url), left_s, chars)
         except CannotClose:
             with anyio.CancelScope(shield=True):
                 await self._end(chromium)

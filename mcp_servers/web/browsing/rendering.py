@@ -19,6 +19,7 @@ from mcp_servers.fetching.errors import (
 )
 from mcp_servers.web.browsing.allowance import Allowance
 from mcp_servers.web.browsing.errors import IsDownload, PageCrashed
+from mcp_servers.web.browsing.message import place
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page, Request, Response, Route
@@ -130,13 +131,25 @@ async def fresh_context(
 async def _page(context: BrowserContext, allowance: Allowance) -> Page:
     """Open a page whose requests are counted, and whose windows close as they open."""
 
+    def leaves(request: Request) -> bool:
+        return request.is_navigation_request() and place(request.url) != allowance.own
+
+    def watch(request: Request) -> None:
+        # Redirects come only here. What follows one is asked for later, and is refused then.
+        if allowance.own and leaves(request):
+            allowance.leave()
+
     async def judge(route: Route) -> None:
         from playwright.async_api import Error
 
+        request = route.request
         try:
-            if route.request.resource_type in UNSEEN or not allowance.request():
+            # What is framed adds no text either; on an inner page it could ask in its name.
+            framed = allowance.own and leaves(request) and request.frame != page.main_frame
+            if request.resource_type in UNSEEN or framed or not allowance.request():
                 await route.abort("blockedbyclient")
             else:
+                watch(request)
                 await route.continue_()
         except Error:  # the page is gone
             return
@@ -152,6 +165,7 @@ async def _page(context: BrowserContext, allowance: Allowance) -> Page:
     await context.route("**/*", judge)
     page = await context.new_page()
     context.on("page", close)
+    context.on("request", watch)
     return page
 
 
