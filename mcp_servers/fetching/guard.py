@@ -127,7 +127,7 @@ class Guard:
             raise Refused(f"{host!r} is an unusual way to write an IP address: use four decimals.")
         if not _NAME.fullmatch(plain):
             raise BadUrl(f"{host!r} is not the name of a host.")
-        if "." not in plain or plain.endswith(tuple(f".{end}" for end in _INNER_ENDINGS)):
+        if _is_inner_name(plain):
             raise Refused(f"{host!r} is a name of an inner network; only public hosts are fetched.")
 
 
@@ -157,6 +157,17 @@ def parse(url: str) -> httpx.URL:
     if parsed.port is not None and not 0 < parsed.port < 65536:
         raise BadUrl(f"{parsed.port} is no port.")
     return parsed.copy_with(fragment=None)
+
+
+def looks_inner(host: str) -> bool:
+    """Whether a host means something only inside a network, as far as that shows in it."""
+    if _is_address(host):
+        return forbidden(host) is not None
+    return _is_inner_name(host.lower().removesuffix("."))
+
+
+def _is_inner_name(plain: str) -> bool:
+    return "." not in plain or plain.endswith(tuple(f".{end}" for end in _INNER_ENDINGS))
 
 
 def _is_address(host: str) -> bool:

@@ -28,6 +28,7 @@ from mcp_servers.web.extracting.passages import EXTRACTIVE
 from mcp_servers.web.extracting.settings import ExtractSettings
 from mcp_servers.web.extracts import Extracts
 from mcp_servers.web.jina_reader import JinaReader
+from mcp_servers.web.keys import Keys, keys_of
 from mcp_servers.web.links import BlockedLinks
 from mcp_servers.web.reader import PageReader, Ways
 from mcp_servers.web.reading.reader import Reader as Documents
@@ -117,13 +118,17 @@ async def web_server(
     web, fetch = settings.web, settings.fetch
     guard = create_guard(fetch, resolver)
     async with AsyncExitStack() as stack:
-        endpoints = Endpoints(fetch, web.web_provider_deadline_s)
+        llm_key = settings.extract.key() if settings.extract.chat_url else None
+        keys = Keys([*keys_of(web, fetch, settings.extract), llm_key or ""])
+        endpoints = Endpoints(fetch, web.web_provider_deadline_s, keys)
         stack.push_async_callback(endpoints.aclose)
         cache = Cache(await _store(web, stack))
         fetcher = await stack.enter_async_context(create_fetcher(fetch, resolver=resolver))
         documents = await stack.enter_async_context(Documents(web.web_readers))
         browser = await stack.enter_async_context(create_browser(settings.browser, fetch))
-        extractor = await stack.enter_async_context(create_extractor(settings.extract))
+        extractor = await stack.enter_async_context(
+            create_extractor(settings.extract, fetching=fetch, keys=keys)
+        )
         relay = _relay(web, endpoints)
         ways = Ways(
             fetcher,

@@ -13,7 +13,7 @@ from mcp_servers.web.caching.cache import Cache, Made, key_of
 from mcp_servers.web.page import Page
 from mcp_servers.web.reader import PageReader, Seen
 
-VERSION = 1
+VERSION = 2
 """Part of every key: what is kept of another version is not understood."""
 
 KEPT_S = 24 * 3600.0

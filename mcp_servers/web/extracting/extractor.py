@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ from mcp_servers.web.extracting.prompt import prompt
 from mcp_servers.web.extracting.reply import parse, without_repetition
 from mcp_servers.web.extracting.selection import Selection, Selector, outline
 from mcp_servers.web.extracting.settings import ExtractSettings
+from mcp_servers.web.keys import Keys
 from mcp_servers.web.page import Page
 
 LEAST_BUDGET = 300
@@ -53,11 +54,15 @@ class Extractor:
     Args:
         settings: Budgets and deadline.
         llm: The model, which the extractor closes; None to show passages as they are.
+        keys: What is hidden in all that the model says; None for nothing.
     """
 
-    def __init__(self, settings: ExtractSettings, llm: Llm | None) -> None:
+    def __init__(
+        self, settings: ExtractSettings, llm: Llm | None, keys: Keys | None = None
+    ) -> None:
         self._settings = settings
         self._llm = llm
+        self._keys = keys or Keys()
         self._closing = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -120,7 +125,9 @@ class Extractor:
                     raise
                 budget = max(LEAST_BUDGET, min(budget, selector.total) // 2)
                 continue
-            return _judged(completion, selection, llm.model, asked.mark)
+            judged = _judged(completion, selection, llm.model, asked.mark)
+            text, citations = self._keys.hide([judged.text, judged.citations])
+            return replace(judged, text=text, citations=citations)
 
     def _excerpt(
         self, page: Page, selector: Selector, headings: list[str], why: str = "", spent: int = 0

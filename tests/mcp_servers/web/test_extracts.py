@@ -156,3 +156,43 @@ async def test_what_is_no_content_is_reported_as_what_it_is(
     assert fields(result)["status"] not in ("ok", "not_found")
     assert fields(again) == fields(result)
     assert len(site.asked) == 2, "failures are never kept"
+
+
+OTHERS = {
+    "serper_api_key": "serper-4711/a+b",
+    "tavily_api_key": "tavily-4711",
+    "searxng_url": "http://us:searx-4711@127.0.0.1:1/",
+}
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+async def test_no_key_of_any_service_is_in_what_a_model_says(tmp_path: Path, status: int) -> None:
+    """Gateways quote requests and settings, pages quote what leaked: a key is a key anywhere."""
+    keys = [KEY, "serper-4711/a+b", "tavily-4711", "searx-4711", "proxy-4711"]
+    words = " ".join(keys)
+    spelt = "".join(f"\\u{ord(letter):04x}" for letter in KEY)
+    # What a page says is shown as it is when no model says it.
+    page = PAGE.replace(b"is sour", f"is sour {words}".encode()) if status == 200 else PAGE
+    said = chat(f'ANSWER:\nKeys: {words} [1].\nQUOTES:\n[1] "is sour {words}"')
+    body = said.body.replace(b"tavily", b"\\u0074avily").replace(KEY.encode(), spelt.encode())
+    llm = ScriptedLlm([always(Said(status, body if status == 200 else words.encode()))])
+    async with scripted_api() as site, serve(llm) as url:
+        site.say(200, page, "Content-Type: text/html")
+        settings = settings_in(
+            tmp_path,
+            site,
+            fetch={"proxy": "http://us:proxy-4711@127.0.0.1:1"},
+            extract={"llm_base_url": url, "llm_model_name": "m", "llm_api_key": KEY}
+            | {"llm_attempts": 1},
+            **OTHERS,
+        )
+        async with running(settings) as client:
+            given = {"url": site.url, "info_to_extract": "sour keys"}
+            results = [
+                await client.call_tool("scrape_and_extract_info", given),
+                await client.call_tool("fetch_url", {"url": [site.url], "purpose": "sour keys"}),
+            ]
+    shown = "".join(result.model_dump_json() for result in results)
+    assert fields(results[0])["model_used"] == ("m" if status == 200 else "extractive-bm25")
+    assert ("***" in shown) == (status == 200)
+    assert [key for key in keys if key in shown] == []

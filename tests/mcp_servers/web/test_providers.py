@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_servers.fetching.settings import FetchSettings
+from mcp_servers.web.keys import Keys
 from mcp_servers.web.searching.base import (
     KeyRefused,
     Provider,
@@ -41,7 +42,7 @@ async def api() -> AsyncIterator[ScriptedApi]:
 
 @pytest.fixture
 async def make(api: ScriptedApi) -> AsyncIterator[Make]:
-    endpoints = Endpoints(FetchSettings(), deadline_s=5)
+    endpoints = Endpoints(FetchSettings(), 5, Keys([KEY.get_secret_value()]))
 
     def made(name: str) -> Provider:
         match name:
@@ -271,7 +272,7 @@ async def test_each_documented_failure_is_told_from_the_others_and_from_an_answe
 
 @pytest.fixture
 def quick(api: ScriptedApi) -> Endpoints:
-    return Endpoints(FetchSettings(), deadline_s=0.3)
+    return Endpoints(FetchSettings(), 0.3, Keys())
 
 
 async def test_a_provider_that_does_not_answer_in_time_is_unavailable(
@@ -291,7 +292,7 @@ async def test_an_answer_without_end_is_cut_off(api: ScriptedApi, make: Make) ->
 
 
 async def test_a_provider_that_is_not_there_is_unavailable(make: Make, api: ScriptedApi) -> None:
-    endpoints = Endpoints(FetchSettings(), deadline_s=5)
+    endpoints = Endpoints(FetchSettings(), 5, Keys([KEY.get_secret_value()]))
     with pytest.raises(Unavailable, match="cannot be reached"):
         await Serper(endpoints, "http://127.0.0.1:1", KEY).search(Query("apple"))
     await endpoints.aclose()
@@ -304,7 +305,7 @@ async def test_providers_are_asked_through_the_proxy_but_for_inner_hosts(api: Sc
         settings = FetchSettings(
             proxy=SecretStr(f"http://u:p@{proxy.host}"), allowed_hosts=api.host
         )
-        endpoints = Endpoints(settings, deadline_s=5)
+        endpoints = Endpoints(settings, 5, Keys())
         await Serper(endpoints, "http://serper.test", KEY).search(Query("apple"))
         await Serper(endpoints, api.url, KEY).search(Query("apple"))
         await endpoints.aclose()

@@ -19,6 +19,7 @@ from mcp_servers.web.body import Bodies
 from mcp_servers.web.caching.cache import Cache
 from mcp_servers.web.caching.sqlite import SqliteStore
 from mcp_servers.web.jina_reader import JinaReader
+from mcp_servers.web.keys import Keys
 from mcp_servers.web.links import BlockedLinks
 from mcp_servers.web.page import Page
 from mcp_servers.web.reader import PageReader, Ways, completed
@@ -92,7 +93,7 @@ async def reading(folder: Path, *, relay: bool = False, **options: Any) -> Async
         settings = FetchSettings(allowed_hosts=site.host, host_rate=10_000)
         names = scripted.resolver(NAMES)
         store = SqliteStore(folder / "kept.db", 10**7)
-        endpoints = Endpoints(settings, 5)
+        endpoints = Endpoints(settings, 5, Keys())
         key = SecretStr("key-4711")
         fetcher = scripted.fetcher(site.host, names=names)
         ways = Ways(
