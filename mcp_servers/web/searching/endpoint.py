@@ -50,7 +50,7 @@ class Endpoints:
 
     Args:
         settings: Names the proxy and the hosts that need none.
-        deadline_s: Seconds for one request.
+        deadline_s: Seconds for a request that is given none.
         keys: What is hidden in all that they say.
     """
 
@@ -60,16 +60,11 @@ class Endpoints:
         self._keys = keys
         proxy = settings.proxy.get_secret_value() if settings.proxy else None
         tls = httpx.create_ssl_context()
-        timeout = httpx.Timeout(deadline_s, connect=min(CONNECT_S, deadline_s))
         headers = {"User-Agent": settings.user_agent, "Accept": "application/json"}
         # No proxy of the environment: what a setting does not name gets no key of ours.
-        self._direct = httpx.AsyncClient(
-            verify=tls, trust_env=False, timeout=timeout, headers=headers
-        )
+        self._direct = httpx.AsyncClient(verify=tls, trust_env=False, headers=headers)
         self._proxied = (
-            httpx.AsyncClient(
-                verify=tls, trust_env=False, timeout=timeout, headers=headers, proxy=proxy
-            )
+            httpx.AsyncClient(verify=tls, trust_env=False, headers=headers, proxy=proxy)
             if proxy
             else self._direct
         )
@@ -91,11 +86,12 @@ class Endpoints:
         """
         client = self._proxied if self._settings.proxy_to(url) else self._direct
         limit_s = deadline_s or self._deadline_s
+        timeout = httpx.Timeout(limit_s, connect=min(CONNECT_S, limit_s))
         body = bytearray()
         with anyio.move_on_after(limit_s):
             try:
                 async with client.stream(
-                    method, url, headers=headers, params=params, json=json
+                    method, url, headers=headers, params=params, json=json, timeout=timeout
                 ) as response:
                     async for piece in response.aiter_bytes():
                         body += piece

@@ -360,3 +360,17 @@ async def test_a_host_that_does_not_answer_is_an_http_error_with_a_reason(tmp_pa
         settled = await it.reader.read("https://unknown.org/")
         assert settled.page.status == "http_error"
         assert "not known" in settled.page.note
+
+
+async def test_jinas_reader_may_take_as_long_as_its_deadline(tmp_path: Path) -> None:
+    """A search is given up sooner; the Reader runs a browser for us and says nothing meanwhile."""
+    async with scripted_api() as jina:
+        jina.say(200, JINA_PAGE)
+        held = jina.hold()
+        endpoints = Endpoints(FetchSettings(), 0.2, Keys())
+        relay = JinaReader(endpoints, jina.url, SecretStr("key-4711"))
+        reading_ = asyncio.create_task(relay.read("https://public.org/", 20))
+        await asyncio.sleep(0.6)
+        held.set()
+        assert (await reading_).markdown == "from afar"
+        await endpoints.aclose()
