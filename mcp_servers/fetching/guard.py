@@ -47,6 +47,11 @@ class Target:
     inner: bool
 
     @property
+    def site(self) -> str:
+        """Host and port: who is asked, and is not to be asked too much."""
+        return f"{self.host}:{self.port}"
+
+    @property
     def origin(self) -> tuple[str, str, int]:
         """Scheme, host and port: who gets what is meant for this URL alone."""
         return self.url.scheme, self.host, self.port

@@ -38,6 +38,9 @@ class FetchSettings(SecretFileSettings):
         description="http://[user:password@]host:port of a proxy for all but the inner hosts.",
     )
     deadline_s: float = Field(30.0, gt=0, le=600, description="Time for a whole fetch.")
+    wait_s: float = Field(
+        30.0, gt=0, le=600, description="Time to wait for a turn at a host, beside the deadline."
+    )
     max_bytes: int = Field(20_000_000, gt=0, description="Largest answer, unpacked.")
     max_redirects: int = Field(5, ge=0, le=20, description="Most redirects of a fetch.")
     attempts: int = Field(3, ge=1, le=10, description="Tries of a request that may be repeated.")

@@ -125,7 +125,9 @@ async def web_server(
         cache = Cache(await _store(web, stack))
         fetcher = await stack.enter_async_context(create_fetcher(fetch, resolver=resolver))
         documents = await stack.enter_async_context(Documents(web.web_readers))
-        browser = await stack.enter_async_context(create_browser(settings.browser, fetch))
+        browser = await stack.enter_async_context(
+            create_browser(settings.browser, fetch, fetcher=fetcher, resolver=resolver)
+        )
         extractor = await stack.enter_async_context(
             create_extractor(settings.extract, fetching=fetch, keys=keys)
         )

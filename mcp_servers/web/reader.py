@@ -217,6 +217,8 @@ class PageReader:
             content_type = "text/html; charset=utf-8"
             body = rendered.html.encode("utf-8", "replace")
             page = await self._ways.read(body, content_type, rendered.url, rendered.status)
+        except Refused as error:
+            return _failed(shell.url, error)
         except FetchError as error:
             return replace(shell, note=f"{shell.note} {error}".strip())
         except Exception as error:

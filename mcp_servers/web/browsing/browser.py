@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -18,6 +19,9 @@ from mcp_servers.web.browsing.errors import NoBrowser, PageCrashed
 from mcp_servers.web.browsing.proxy import PinningProxy
 from mcp_servers.web.browsing.rendering import CannotClose, Rendered, fresh_context, rendered
 from mcp_servers.web.browsing.settings import BrowserSettings
+from mcp_servers.web.browsing.visit import Visit
+
+Introduce = Callable[[Target], Awaitable[None]]
 
 
 class Browser:
@@ -28,15 +32,24 @@ class Browser:
         guard: Judges every host that a page reaches for.
         proxy: The way out, which the browser opens and closes.
         user_agent: How it introduces itself to web sites.
+        introduce: Returns when a document may be asked for: a turn at its host has come, and
+            robots.txt was obeyed if that is set; it raises FetchError where it may not. None
+            where nobody minds.
     """
 
     def __init__(
-        self, settings: BrowserSettings, guard: Guard, proxy: PinningProxy, user_agent: str
+        self,
+        settings: BrowserSettings,
+        guard: Guard,
+        proxy: PinningProxy,
+        user_agent: str,
+        introduce: Introduce | None = None,
     ) -> None:
         self._settings = settings
         self._guard = guard
         self._proxy = proxy
         self._user_agent = user_agent
+        self._introduce = introduce
         self._executable = settings.found()
         self._places = anyio.Semaphore(settings.pages)
         self._changing = anyio.Lock()
@@ -87,6 +100,8 @@ class Browser:
         until = anyio.current_time() + deadline_s
         with anyio.move_on_after(deadline_s):
             target = await self._guard.admit(url)
+            if self._introduce is not None:
+                await self._introduce(target)
             async with self._places:
                 return await self._render(target, until, self._executable)
         raise TooSlow(f"The browser did not show the page within {deadline_s:g} s.")
@@ -104,7 +119,8 @@ class Browser:
                 async with context as fresh:
                     left_s = max(0.1, until - anyio.current_time())
                     chars = self._settings.dom_chars
-                    return await rendered(fresh, allowance, str(target.url), left_s, chars)
+                    visit = Visit(allowance, str(target.url), self._permit)
+                    return await rendered(fresh, visit, left_s, chars)
         except CannotClose:
             with anyio.CancelScope(shield=True):
                 await self._end(chromium)
@@ -113,6 +129,12 @@ class Browser:
             self._pages -= 1
             self._idle_since = anyio.current_time()
             self._rest.set()
+
+    async def _permit(self, url: str, *, named: bool) -> None:
+        """Return when a page may go on to another document; see `Guard.admit` for `named`."""
+        target = self._guard.check(url, named=named)
+        if self._introduce is not None:
+            await self._introduce(target)
 
     async def _started(self, executable: str) -> Chromium:
         """Return the browser that runs, else a new one."""

@@ -15,7 +15,7 @@ import pytest
 from mcp_servers.fetching.guard import Guard, Target
 from mcp_servers.fetching.resolving import Resolver
 from mcp_servers.fetching.settings import FetchSettings
-from mcp_servers.web.browsing.browser import Browser
+from mcp_servers.web.browsing.browser import Browser, Introduce
 from mcp_servers.web.browsing.dialling import Dialler
 from mcp_servers.web.browsing.proxy import PinningProxy
 from mcp_servers.web.browsing.settings import BrowserSettings
@@ -102,7 +102,11 @@ class Rig:
 
 @asynccontextmanager
 async def a_browser(
-    *inner: Served, names: Resolver | None = None, upstream: str | None = None, **settings: Any
+    *inner: Served,
+    names: Resolver | None = None,
+    upstream: str | None = None,
+    introduce: Introduce | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Rig]:
     """Give a browser that may reach these servers, and by `upstream` what is public."""
     before = leaks.descendants()
@@ -115,7 +119,7 @@ async def a_browser(
     )
     proxy = PinningProxy(guard, Dialler(upstream))
     configured = BrowserSettings.model_validate(settings)
-    async with Browser(configured, guard, proxy, hosts.user_agent) as browser:
+    async with Browser(configured, guard, proxy, hosts.user_agent, introduce) as browser:
         yield Rig(browser, guard, before)
 
 

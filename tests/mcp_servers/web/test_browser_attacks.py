@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -198,7 +198,7 @@ async def test_a_page_that_leads_to_an_inner_address_is_refused(way: str) -> Non
         assert canary.silent
 
 
-PUBLIC_NAMES = {
+PUBLIC_NAMES: dict[str, Sequence[str]] = {
     "public.test": ["93.184.216.34"],
     "127.0.0.1": ["127.0.0.1"],
     "inner.test": ["127.0.0.1"],

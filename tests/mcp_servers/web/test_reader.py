@@ -370,7 +370,7 @@ async def test_jinas_reader_may_take_as_long_as_its_deadline(tmp_path: Path) -> 
         endpoints = Endpoints(FetchSettings(), 0.2, Keys())
         relay = JinaReader(endpoints, jina.url, SecretStr("key-4711"))
         reading_ = asyncio.create_task(relay.read("https://public.org/", 20))
-        await asyncio.sleep(0.6)
+        assert await asyncio.wait([reading_], timeout=0.6) == (set(), {reading_})
         held.set()
         assert (await reading_).markdown == "from afar"
         await endpoints.aclose()
