@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -20,6 +21,8 @@ from mcp_servers.web.browsing.proxy import PinningProxy
 from mcp_servers.web.browsing.rendering import CannotClose, Rendered, fresh_context, rendered
 from mcp_servers.web.browsing.settings import BrowserSettings
 from mcp_servers.web.browsing.visit import Visit
+
+log = logging.getLogger(__name__)
 
 Introduce = Callable[[Target], Awaitable[None]]
 
@@ -55,6 +58,7 @@ class Browser:
         self._changing = anyio.Lock()
         self._chromium: Chromium | None = None
         self._pages = 0
+        self._warned = False
         self._idle_since = 0.0
         self._rest = anyio.Event()
         self._stack = AsyncExitStack()
@@ -146,7 +150,20 @@ class Browser:
                 self._chromium = await Chromium.start(
                     executable, self._proxy.url, self._settings.memory_bytes
                 )
+                self._tell(self._chromium)
             return self._chromium
+
+    def _tell(self, chromium: Chromium) -> None:
+        """Say how it runs: once aloud, if it has no sandbox."""
+        if chromium.bare and not self._warned:
+            self._warned = True
+            log.warning(
+                "The browser runs %s: this kernel gives that user no namespaces. What a page makes"
+                " of a fault in it, that user can do (docs/security.md, The browser).",
+                chromium.standing,
+            )
+        else:
+            log.info("The browser runs %s.", chromium.standing)
 
     async def _end(self, which: Chromium | None = None) -> None:
         """End the browser; given one, only if it still is that one."""
