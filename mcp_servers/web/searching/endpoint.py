@@ -112,7 +112,9 @@ class Endpoints:
 
 
 def failure(reply: Reply, message: str = "") -> ProviderFailed:
-    """Return what an answer that is no success means, by its status and its words.
+    """Return what an answer that is no success means, by its status.
+
+    Words tell nothing: a query that is refused is quoted in them.
 
     Args:
         reply: The answer.
@@ -120,9 +122,6 @@ def failure(reply: Reply, message: str = "") -> ProviderFailed:
     """
     said = f": {message[:SAID]}" if message else ""
     text = f"HTTP status {reply.status}{said}"
-    words = message.lower()
-    if any(word in words for word in ("credit", "quota", "usage limit", "balance")):
-        return QuotaSpent(text)
     match reply.status:
         case 402 | 432 | 433:
             return QuotaSpent(text)
