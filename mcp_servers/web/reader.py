@@ -169,7 +169,11 @@ class PageReader:
 
             key = key_of("page", VERSION, self._policy, address)
             kept = await self._cache.get_or_make(key, make, fresh=fresh)
-            return Seen(Page(**kept.value), kept.age_s)
+            page = Page(**kept.value)
+            # It was kept when the list may have been another one.
+            if self._blocked.blocks(page.url):
+                return Seen(_failed(address, Refused(BLOCKED)))
+            return Seen(page, kept.age_s)
         late = TooSlow(f"The page could not be read within {limit_s:g} s.")
         return Seen(_failed(address, late))
 
