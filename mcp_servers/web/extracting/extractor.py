@@ -38,6 +38,8 @@ class Extraction:
         truncated: Whether parts of the page were not looked at, or not shown.
         model_used: The model's name, or extractive-bm25.
         tokens_used: Spent at the model, failed tries included.
+        last_line: The line of the page, from 1, on which the last of what was looked at ends; 0
+            if nothing was.
     """
 
     text: str
@@ -46,6 +48,7 @@ class Extraction:
     truncated: bool = False
     model_used: str = EXTRACTIVE
     tokens_used: int = 0
+    last_line: int = 0
 
 
 class Extractor:
@@ -127,7 +130,8 @@ class Extractor:
                 continue
             judged = _judged(completion, selection, llm.model, asked.mark)
             text, citations = self._keys.hide([judged.text, judged.citations])
-            return replace(judged, text=text, citations=citations)
+            ends = selector.ends(selection, page.markdown)
+            return replace(judged, text=text, citations=citations, last_line=ends)
 
     def _excerpt(
         self, page: Page, selector: Selector, headings: list[str], why: str = "", spent: int = 0
@@ -141,6 +145,7 @@ class Extractor:
             not selection.whole,
             EXTRACTIVE,
             spent,
+            selector.ends(selection, page.markdown),
         )
 
 

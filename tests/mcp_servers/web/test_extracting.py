@@ -113,6 +113,7 @@ async def test_the_model_answers_with_quotations_that_stand_in_the_page() -> Non
         [{"passage": 2, "quote": quote, "section": "Bridges > Of Heidelberg"}],
         model_used="small",
         tokens_used=321,
+        last_line=9,
     )
     assert llm.paths == ["/v1/chat/completions"]
     assert llm.headers[0]["authorization"] == f"Bearer {KEY}"
