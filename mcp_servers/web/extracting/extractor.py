@@ -128,7 +128,10 @@ class Extractor:
                     raise
                 budget = max(LEAST_BUDGET, min(budget, selector.total) // 2)
                 continue
-            judged = _judged(completion, selection, llm.model, asked.mark)
+            # Every quotation is looked for in all that was shown; others wait for this event loop.
+            judged = await anyio.to_thread.run_sync(
+                _judged, completion, selection, llm.model, asked.mark
+            )
             text, citations = self._keys.hide([judged.text, judged.citations])
             ends = selector.ends(selection, page.markdown)
             return replace(judged, text=text, citations=citations, last_line=ends)

@@ -107,7 +107,7 @@ async def test_a_model_outside_is_asked_by_the_proxy_and_one_inside_is_not() -> 
 async def test_the_model_answers_with_quotations_that_stand_in_the_page() -> None:
     llm = ScriptedLlm([always(chat(GOOD))])
     extraction = await extracted(llm)
-    quote = 'The bridge "Alte Brücke" was opened on 3 May 1788'
+    quote = "The bridge “Alte Brücke” was opened on 3 May 1788"
     assert extraction == Extraction(
         "It was opened on 3 May 1788 [2].",
         [{"passage": 2, "quote": quote, "section": "Bridges > Of Heidelberg"}],
