@@ -57,7 +57,7 @@ class Request:
         headers: To send along, though never to another origin.
         max_bytes: Largest body, unpacked; None for the setting.
         deadline_s: Seconds for everything, from the look-up to the last byte, but for turns at
-            hosts and for their robots.txt; None for the setting.
+            hosts, for their robots.txt, and for who takes the body; None for the setting.
     """
 
     url: str
@@ -164,7 +164,7 @@ class Fetcher:
             async with self._opened(request.url, request.headers, patience) as (target, response):
                 if not any_status and not response.is_success:
                     raise _status_error(target, response)
-                size = await _read(response, limit, sink)
+                size = await _read(response, limit, _apart(patience, sink))
         return Fetched(str(target.url), response.status_code, response.headers, size)
 
     async def introduce(self, target: Target) -> None:
@@ -298,6 +298,16 @@ class Fetcher:
 
 class _Enough(Exception):
     """No more of a body is wanted."""
+
+
+def _apart(patience: Patience, sink: Sink) -> Sink:
+    """Return a sink whose own time is not the server's."""
+
+    async def take(piece: bytes) -> None:
+        with patience.waiting():
+            await sink(piece)
+
+    return take
 
 
 async def _read(response: httpx.Response, limit: int, sink: Sink) -> int:

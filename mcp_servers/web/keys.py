@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -56,10 +57,13 @@ def keys_of(*settings: BaseModel) -> Iterator[str]:
 
 
 def _passwords(url: str) -> Iterator[str]:
-    """Yield the password of a URL, as it is written there and as it is meant."""
+    """Yield the password of a URL: as it is written there, as it is meant, and as it is sent."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
         return
+    if not parsed.password:
+        return
     yield parsed.password
+    yield base64.b64encode(f"{parsed.username}:{parsed.password}".encode()).decode()
     yield parsed.userinfo.decode("ascii").partition(":")[2]

@@ -342,6 +342,19 @@ async def test_waiting_for_a_turn_takes_nothing_from_the_time_to_fetch() -> None
     assert len(server.heads) == 8
 
 
+async def test_what_a_body_waits_for_on_our_side_takes_nothing_from_the_time_to_fetch() -> None:
+    """Whoever takes the pieces may wait for a place, or for a disk; the server is not slow then."""
+    let_go = asyncio.Event()
+
+    async def sink(piece: bytes) -> None:
+        await asyncio.wait([asyncio.ensure_future(let_go.wait())], timeout=0.5)
+
+    async with serving(saying(http(b"x"))) as server, fetcher(server) as guarded:
+        fetched = await guarded.fetch(Request(server.url, deadline_s=0.3), sink)
+    let_go.set()
+    assert fetched.size == 1
+
+
 async def test_a_turn_that_does_not_come_names_the_settings() -> None:
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import time
 
 import orjson
 import pytest
+from pydantic import SecretStr
 
+from mcp_servers.fetching.settings import FetchSettings
 from mcp_servers.web import texts
 from mcp_servers.web.extracting.chunks import LONGEST_HEADING, chunks
 from mcp_servers.web.extracting.citations import Source
 from mcp_servers.web.extracting.selection import Selector
-from mcp_servers.web.keys import Keys
+from mcp_servers.web.keys import Keys, keys_of
 from mcp_servers.web.reading.documents import Job, read
 
 
@@ -74,3 +77,11 @@ def test_a_key_that_a_service_quotes_with_its_slashes_escaped_is_hidden() -> Non
     keys = Keys(["abcd/efghij-klmnop"])
     said = orjson.loads(b'{"a": ["abcd\\/efghij-klmnop", {"\\u0061bcd/efghij-klmnop": 1}]}')
     assert keys.hide(said) == {"a": ["***", {"***": 1}]}
+
+
+def test_a_password_is_hidden_in_every_way_in_which_it_is_sent() -> None:
+    proxy = "http://us:pass%20word-4711@proxy.test:3128"
+    keys = Keys(keys_of(FetchSettings(proxy=SecretStr(proxy))))
+    basic = base64.b64encode(b"us:pass word-4711").decode()
+    for spelt in ("pass word-4711", "pass%20word-4711", basic):
+        assert keys.hide(f"407: {spelt} is wrong") == "407: *** is wrong"
