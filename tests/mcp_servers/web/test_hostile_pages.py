@@ -85,3 +85,9 @@ def test_a_password_is_hidden_in_every_way_in_which_it_is_sent() -> None:
     basic = base64.b64encode(b"us:pass word-4711").decode()
     for spelt in ("pass word-4711", "pass%20word-4711", basic):
         assert keys.hide(f"407: {spelt} is wrong") == "407: *** is wrong"
+
+
+def test_a_base_that_is_no_address_does_not_keep_a_page_from_being_read() -> None:
+    body = b"<base href='http://['><p>Some text that is here, with <a href='/b'>a link</a>.</p>"
+    page = read(Job(body, "text/html", "http://a.test/"))
+    assert (page.status, "[a link](http://a.test/b)" in page.markdown) == ("ok", True)
