@@ -14,6 +14,8 @@ MOST_BYTES = 200_000_000
 MOST_MEMBERS = 10_000
 MOST_ROWS = 100_000
 MOST_CELLS = 1_000_000
+MOST_FILLED = 5_000_000
+"""Cells beyond which short rows stay short: one long row would make much of many short ones."""
 
 
 class TooBig(Exception):
@@ -139,11 +141,13 @@ def table(rows: list[list[str]], *, cut: bool = False) -> str:
     width = max((len(row) for row in rows), default=0)
     if not width:
         return ""
+    # Only the head has to be as long as the longest row.
+    filled = len(rows) if width * len(rows) <= MOST_FILLED else 1
     lines = []
-    for row in rows:
-        full = [" ".join(cell.split()).replace("|", "\\|") for cell in row] + [""] * (
-            width - len(row)
-        )
+    for number, row in enumerate(rows):
+        full = [" ".join(cell.split()).replace("|", "\\|") for cell in row]
+        if number < filled:
+            full += [""] * (width - len(row))
         lines.append(f"| {' | '.join(full)} |")
     lines.insert(1, f"|{' --- |' * width}")
     if cut:

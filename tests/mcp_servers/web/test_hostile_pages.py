@@ -91,3 +91,14 @@ def test_a_base_that_is_no_address_does_not_keep_a_page_from_being_read() -> Non
     body = b"<base href='http://['><p>Some text that is here, with <a href='/b'>a link</a>.</p>"
     page = read(Job(body, "text/html", "http://a.test/"))
     assert (page.status, "[a link](http://a.test/b)" in page.markdown) == ("ok", True)
+
+
+def test_a_table_with_one_endless_row_costs_no_more_than_it_holds() -> None:
+    """Rows need not be as long as the longest; filled up, this is two billion cells."""
+    body = b"a,b\n" + b"x," * 100_000 + b"\n" + b"1,2\n" * 20_000
+    begun = time.process_time()
+    page = read(Job(body, "text/csv", "http://a.test/"))
+    assert time.process_time() - begun < 10
+    assert page.status == "ok"
+    assert page.markdown.endswith("| 1 | 2 |")
+    assert len(page.markdown) < 10 * len(body)
