@@ -6,6 +6,7 @@
       UnknownHost       unknown_host       its name leads nowhere
       Unreachable       unreachable        nobody answers there, or not securely
       TooSlow           timeout            the deadline passed
+        Crowded         timeout            no turn at the host came: too many of ours ask it
       TooLarge          too_large          more bytes than allowed
       TooManyRedirects  redirect_loop      it does not stop redirecting
       BrokenAnswer      broken_answer      the server does not keep to HTTP, or hung up
@@ -53,6 +54,10 @@ class TooSlow(FetchError):
     """The deadline passed before the whole answer was there."""
 
     kind = "timeout"
+
+
+class Crowded(TooSlow):
+    """So many of our own fetches ask a host that no turn came in time; it was not asked."""
 
 
 class TooLarge(FetchError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -12,11 +13,12 @@ from typing import Self
 import anyio
 import httpx
 
-from mcp_servers.fetching.courtesy import Courtesy
+from mcp_servers.fetching.courtesy import Courtesy, NoTurn
 from mcp_servers.fetching.decoding import ACCEPTED, decoder
 from mcp_servers.fetching.errors import (
     BadUrl,
     BrokenAnswer,
+    Crowded,
     FetchError,
     HttpError,
     Refused,
@@ -26,6 +28,7 @@ from mcp_servers.fetching.errors import (
     Unreachable,
 )
 from mcp_servers.fetching.guard import Guard, Target
+from mcp_servers.fetching.patience import Patience
 from mcp_servers.fetching.pinning import PinnedTransport
 from mcp_servers.fetching.retries import PASSING, RetryPolicy, retry_after_s
 from mcp_servers.fetching.robots import Robots
@@ -53,7 +56,8 @@ class Request:
         url: A stranger's text; it may be anything.
         headers: To send along, though never to another origin.
         max_bytes: Largest body, unpacked; None for the setting.
-        deadline_s: Seconds for everything, from the look-up to the last byte; None for the setting.
+        deadline_s: Seconds for everything, from the look-up to the last byte, but for turns at
+            hosts, for their robots.txt, and for who takes the body; None for the setting.
     """
 
     url: str
@@ -154,26 +158,39 @@ class Fetcher:
 
     async def _within_deadline(self, request: Request, sink: Sink, *, any_status: bool) -> Fetched:
         _check_headers(request.headers)
-        deadline_s = request.deadline_s or self._settings.deadline_s
+        patience = Patience(request.deadline_s or self._settings.deadline_s)
         limit = request.max_bytes or self._settings.max_bytes
-        with anyio.move_on_after(deadline_s):
-            async with self._opened(request.url, request.headers) as (target, response):
+        with patience.running():
+            async with self._opened(request.url, request.headers, patience) as (target, response):
                 if not any_status and not response.is_success:
                     raise _status_error(target, response)
-                size = await _read(response, limit, sink)
-            return Fetched(str(target.url), response.status_code, response.headers, size)
-        raise TooSlow(f"The whole answer did not come within {deadline_s:g} s.")
+                size = await _read(response, limit, _apart(patience, sink))
+        return Fetched(str(target.url), response.status_code, response.headers, size)
+
+    async def introduce(self, target: Target) -> None:
+        """Return when a page may be asked for by other means of ours, such as a browser.
+
+        Its site's robots.txt was obeyed, if a setting says so, and a turn came and went.
+
+        Raises:
+            FetchError: it may not, or no turn came; the message is for the model.
+        """
+        if self._robots is not None:
+            await self._robots.check(target, self._robots_text)
+        async with self._turn(target):
+            return
 
     @asynccontextmanager
     async def _opened(
-        self, url: str, headers: Mapping[str, str], *, obey: bool = True
+        self, url: str, headers: Mapping[str, str], patience: Patience, *, obey: bool = True
     ) -> AsyncIterator[tuple[Target, httpx.Response]]:
         """Follow redirects from `url`; give the answer at the end of them, its body unread."""
         target = await self._guard.admit(url)
         for _ in range(self._settings.max_redirects + 1):
             if obey and self._robots is not None:
-                await self._robots.check(target, self._robots_text)
-            async with self._answer(target, headers) as response:
+                with patience.waiting():
+                    await self._robots.check(target, self._robots_text)
+            async with self._answer(target, headers, patience) as response:
                 location = response.headers.get("location")
                 if response.status_code not in REDIRECTS or location is None:
                     yield target, response
@@ -190,7 +207,7 @@ class Fetcher:
         try:
             # As browsers do: what a Location holds beyond ASCII is UTF-8.
             following = str(target.url.join(location))
-            return await self._guard.admit(following)
+            return await self._guard.admit(following, named=target.inner)
         except (httpx.InvalidURL, BadUrl) as error:
             raise BrokenAnswer(f"The server redirected to a bad address. {error}") from None
         except Refused as error:
@@ -198,19 +215,35 @@ class Fetcher:
 
     @asynccontextmanager
     async def _answer(
-        self, target: Target, headers: Mapping[str, str]
+        self, target: Target, headers: Mapping[str, str], patience: Patience
     ) -> AsyncIterator[httpx.Response]:
         """Ask one target, again if that may help; the turn at its host lasts until the body's end.
 
         The address stays the one that was judged: no try looks the name up anew.
         """
-        async with self._courtesy.turn(target.host):
+        async with AsyncExitStack() as turn:
+            with patience.waiting():
+                await turn.enter_async_context(self._turn(target))
             response = await self._ask(target, headers)
             try:
                 yield response
             finally:
                 with anyio.CancelScope(shield=True):
                     await response.aclose()
+
+    @asynccontextmanager
+    async def _turn(self, target: Target) -> AsyncIterator[None]:
+        wait_s = self._settings.wait_s
+        async with AsyncExitStack() as turn:
+            try:
+                await turn.enter_async_context(self._courtesy.turn(target.site, wait_s))
+            except NoTurn:
+                raise Crowded(
+                    f"So many fetches ask {target.host} that no turn came within {wait_s:g} s"
+                    " (FETCH_WAIT_S; FETCH_HOST_CONNECTIONS at a time and FETCH_HOST_RATE in a"
+                    " second have one). Try again later."
+                ) from None
+            yield
 
     async def _ask(self, target: Target, headers: Mapping[str, str]) -> httpx.Response:
         ours = {"User-Agent": self._settings.user_agent, "Accept": "*/*"}
@@ -241,16 +274,40 @@ class Fetcher:
                 await response.aclose()
             await anyio.sleep(wait_s)
 
-    async def _robots_text(self, url: str) -> tuple[int, bytes]:
-        """Return status and text of a robots.txt; it is not itself subject to one."""
+    async def _robots_text(self, url: str, deadline_s: float) -> tuple[int, bytes]:
+        """Return status and text of a robots.txt; it is not itself subject to one.
+
+        Of a long one, the first lines.
+        """
         text = bytearray()
 
         async def keep(piece: bytes) -> None:
             text.extend(piece)
+            if len(text) > Robots.MAX_BYTES:
+                raise _Enough
 
-        async with self._opened(url, {}, obey=False) as (_, response):
-            await _read(response, Robots.MAX_BYTES, keep)
+        patience = Patience(deadline_s)
+        with patience.running():
+            async with self._opened(url, {}, patience, obey=False) as (_, response):
+                try:
+                    await _read(response, sys.maxsize, keep)
+                except _Enough:
+                    del text[text.rfind(b"\n", 0, Robots.MAX_BYTES) + 1 :]
         return response.status_code, bytes(text)
+
+
+class _Enough(Exception):
+    """No more of a body is wanted."""
+
+
+def _apart(patience: Patience, sink: Sink) -> Sink:
+    """Return a sink whose own time is not the server's."""
+
+    async def take(piece: bytes) -> None:
+        with patience.waiting():
+            await sink(piece)
+
+    return take
 
 
 async def _read(response: httpx.Response, limit: int, sink: Sink) -> int:

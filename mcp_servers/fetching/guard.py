@@ -47,13 +47,18 @@ class Target:
     inner: bool
 
     @property
+    def site(self) -> str:
+        """Host and port: who is asked, and is not to be asked too much."""
+        return f"{self.host}:{self.port}"
+
+    @property
     def origin(self) -> tuple[str, str, int]:
         """Scheme, host and port: who gets what is meant for this URL alone."""
         return self.url.scheme, self.host, self.port
 
 
 class Guard:
-    """Admits URLs of the public Internet, and of the hosts that a setting names.
+    """Admits URLs of the public Internet, and to who names them, of the hosts of a setting.
 
     Args:
         resolver: Looks names up.
@@ -76,15 +81,20 @@ class Guard:
         self._inner_hosts = frozenset(inner_hosts)
         self._proxied = proxied
 
-    async def admit(self, url: str) -> Target:
+    async def admit(self, url: str, *, named: bool = True) -> Target:
         """Return where to go for a URL.
+
+        Args:
+            url: A stranger's text; it may be anything.
+            named: Whether the caller or a setting named it, or a page of an inner host led there.
+                Where a public page leads, an inner host is as forbidden as any other.
 
         Raises:
             BadUrl: it is malformed.
             Refused: it may not be fetched.
             UnknownHost: its host has no address.
         """
-        asked = self.check(url)
+        asked = self.check(url, named=named)
         host, port, inner = asked.host, asked.port, asked.inner
         addresses = tuple(await self._resolver.addresses(host, port))[:MAX_ADDRESSES]
         if not addresses and (inner or not self._proxied):
@@ -94,8 +104,8 @@ class Guard:
                 raise Refused(f"{host!r} leads to {what}; only public addresses may be fetched.")
         return replace(asked, addresses=addresses)
 
-    def check(self, url: str) -> Target:
-        """Return where a URL wants to go, without addresses: no name is looked up.
+    def check(self, url: str, *, named: bool = True) -> Target:
+        """Return where a URL wants to go, without addresses: no name is looked up; see `admit`.
 
         Raises:
             BadUrl: it is malformed.
@@ -103,7 +113,7 @@ class Guard:
         """
         parsed = parse(url)
         host, port = parsed.raw_host.decode("ascii"), parsed.port or DEFAULT_PORTS[parsed.scheme]
-        inner = bool(self._inner_hosts & {(host, port), (host, None)})
+        inner = named and bool(self._inner_hosts & {(host, port), (host, None)})
         if not inner:
             self._check(host, port)
         return Target(parsed, host, port, (), inner)
@@ -122,7 +132,7 @@ class Guard:
             raise Refused(f"{host!r} is an unusual way to write an IP address: use four decimals.")
         if not _NAME.fullmatch(plain):
             raise BadUrl(f"{host!r} is not the name of a host.")
-        if "." not in plain or plain.endswith(tuple(f".{end}" for end in _INNER_ENDINGS)):
+        if _is_inner_name(plain):
             raise Refused(f"{host!r} is a name of an inner network; only public hosts are fetched.")
 
 
@@ -152,6 +162,17 @@ def parse(url: str) -> httpx.URL:
     if parsed.port is not None and not 0 < parsed.port < 65536:
         raise BadUrl(f"{parsed.port} is no port.")
     return parsed.copy_with(fragment=None)
+
+
+def looks_inner(host: str) -> bool:
+    """Whether a host means something only inside a network, as far as that shows in it."""
+    if _is_address(host):
+        return forbidden(host) is not None
+    return _is_inner_name(host.lower().removesuffix("."))
+
+
+def _is_inner_name(plain: str) -> bool:
+    return "." not in plain or plain.endswith(tuple(f".{end}" for end in _INNER_ENDINGS))
 
 
 def _is_address(host: str) -> bool:

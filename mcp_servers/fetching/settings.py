@@ -8,6 +8,7 @@ import httpx
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from mcp_servers.fetching.guard import DEFAULT_PORTS, looks_inner
 from mcp_servers.fetching.secret_files import SecretFileSettings
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(\d{1,5}))?", re.IGNORECASE)
@@ -37,6 +38,9 @@ class FetchSettings(SecretFileSettings):
         description="http://[user:password@]host:port of a proxy for all but the inner hosts.",
     )
     deadline_s: float = Field(30.0, gt=0, le=600, description="Time for a whole fetch.")
+    wait_s: float = Field(
+        30.0, gt=0, le=600, description="Time to wait for a turn at a host, beside the deadline."
+    )
     max_bytes: int = Field(20_000_000, gt=0, description="Largest answer, unpacked.")
     max_redirects: int = Field(5, ge=0, le=20, description="Most redirects of a fetch.")
     attempts: int = Field(3, ge=1, le=10, description="Tries of a request that may be repeated.")
@@ -74,6 +78,20 @@ class FetchSettings(SecretFileSettings):
             for match in found
             if match
         )
+
+    def proxy_to(self, endpoint: str) -> str | None:
+        """Return the proxy to an endpoint that a setting names; None where it is asked directly.
+
+        That is so inside, where no proxy leads: what is allowed by name, and what is inner by the
+        look of its host, such as `127.0.0.1` or `searxng`.
+        """
+        url = httpx.URL(endpoint)
+        port = url.port or DEFAULT_PORTS.get(url.scheme)
+        if self.inner_hosts & {(url.host.lower(), port), (url.host.lower(), None)}:
+            return None
+        if self.proxy is None or looks_inner(url.host):
+            return None
+        return self.proxy.get_secret_value()
 
     @property
     def ports(self) -> frozenset[int]:

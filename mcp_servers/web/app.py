@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,12 +20,14 @@ from mcp_servers.web.body import Bodies
 from mcp_servers.web.browsing.app import create_browser
 from mcp_servers.web.browsing.settings import BrowserSettings
 from mcp_servers.web.caching.cache import Cache
+from mcp_servers.web.caching.folder import folder_for_cache
 from mcp_servers.web.caching.sqlite import SqliteStore
 from mcp_servers.web.extracting.app import create_extractor
 from mcp_servers.web.extracting.passages import EXTRACTIVE
 from mcp_servers.web.extracting.settings import ExtractSettings
 from mcp_servers.web.extracts import Extracts
 from mcp_servers.web.jina_reader import JinaReader
+from mcp_servers.web.keys import Keys, keys_of
 from mcp_servers.web.links import BlockedLinks
 from mcp_servers.web.reader import PageReader, Ways
 from mcp_servers.web.reading.reader import Reader as Documents
@@ -117,13 +117,19 @@ async def web_server(
     web, fetch = settings.web, settings.fetch
     guard = create_guard(fetch, resolver)
     async with AsyncExitStack() as stack:
-        endpoints = Endpoints(fetch, web.web_provider_deadline_s)
+        llm_key = settings.extract.key() if settings.extract.chat_url else None
+        keys = Keys([*keys_of(web, fetch, settings.extract), llm_key or ""])
+        endpoints = Endpoints(fetch, web.web_provider_deadline_s, keys)
         stack.push_async_callback(endpoints.aclose)
         cache = Cache(await _store(web, stack))
         fetcher = await stack.enter_async_context(create_fetcher(fetch, resolver=resolver))
         documents = await stack.enter_async_context(Documents(web.web_readers))
-        browser = await stack.enter_async_context(create_browser(settings.browser, fetch))
-        extractor = await stack.enter_async_context(create_extractor(settings.extract))
+        browser = await stack.enter_async_context(
+            create_browser(settings.browser, fetch, fetcher=fetcher, resolver=resolver)
+        )
+        extractor = await stack.enter_async_context(
+            create_extractor(settings.extract, fetching=fetch, keys=keys)
+        )
         relay = _relay(web, endpoints)
         ways = Ways(
             fetcher,
@@ -193,20 +199,11 @@ def _relay(web: WebSettings, endpoints: Endpoints) -> JinaReader | None:
 async def _store(web: WebSettings, stack: AsyncExitStack) -> SqliteStore | None:
     if not web.web_cache:
         return None
-    store = SqliteStore(_cache_folder(web) / CACHE_FILE, web.web_cache_max_bytes)
+    wanted = web.web_cache_dir or Path(os.environ.get(STATE_DIR) or "data/web")
+    folder = folder_for_cache(wanted)
+    if folder is None:
+        return None
+    store = SqliteStore(folder / CACHE_FILE, web.web_cache_max_bytes)
     await store.open()
     stack.push_async_callback(store.aclose)
     return store
-
-
-def _cache_folder(web: WebSettings) -> Path:
-    """Return where results are kept; a folder for the moment if nothing better can be written."""
-    given = os.environ.get(STATE_DIR)
-    folder = web.web_cache_dir or Path(given or "data/web")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        log = logging.getLogger(__name__)
-        log.warning("%s cannot be made (%s); results are kept in TMPDIR", folder, error.strerror)
-        return Path(tempfile.gettempdir()) / f"agentdock-web-{os.getuid()}"
-    return folder

@@ -13,7 +13,7 @@ from mcp_servers.web.caching.cache import Cache, Made, key_of
 from mcp_servers.web.page import Page
 from mcp_servers.web.reader import PageReader, Seen
 
-VERSION = 1
+VERSION = 3
 """Part of every key: what is kept of another version is not understood."""
 
 KEPT_S = 24 * 3600.0
@@ -28,6 +28,7 @@ class Extraction(Protocol):
     truncated: bool
     model_used: str
     tokens_used: int
+    last_line: int
 
 
 class Extractor(Protocol):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
+import httpx
+
 _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_LAYERS = 10
 _RESERVED = frozenset(":/?#[]@!$&'()*+,;=% ")
 """Characters that mean something else when they are decoded (RFC 3986), and the space."""
 
@@ -36,23 +41,59 @@ class BlockedLinks:
 
     Args:
         patterns: Each a host, or a host with the beginning of a path: `example.com/private`. A
-            host means its subdomains too.
+            host means its subdomains too, and all of its ports.
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        parts = (pattern.strip().lower().partition("/") for pattern in patterns)
-        self._patterns = [(host, path.strip("/")) for host, _, path in parts if host]
+        bare = (_SCHEME.sub("", pattern.strip()) for pattern in patterns)
+        parts = (pattern.partition("/") for pattern in bare)
+        self._patterns = [
+            (named, _resolved(_plain(path)))
+            for host, _, path in parts
+            if (named := _host(host.partition(":")[0]))
+        ]
 
     def blocks(self, link: str) -> bool:
         """Whether a link falls under a pattern, however it is written."""
         try:
             parsed = urlsplit(link.strip())
-            host = (parsed.hostname or "").rstrip(".")
+            host = _host(parsed.hostname or "")
         except ValueError:
             return False
-        path = re.sub("/+", "/", unquote(unquote(parsed.path))).strip("/").lower()
+        written = _plain(parsed.path)
+        # Servers differ in whether they follow dots: both readings count.
+        paths = {written, _resolved(written)}
         return any(
             (host == blocked or host.endswith(f".{blocked}"))
-            and (not start or path == start or path.startswith(f"{start}/"))
+            and any(not start or f"{path}/".startswith(f"{start}/") for path in paths)
             for blocked, start in self._patterns
         )
+
+
+def _host(text: str) -> str:
+    """Return the name of a host as it is looked up."""
+    name = _unescaped(text).strip().lower().rstrip(".")
+    try:
+        return httpx.URL(scheme="https", host=name).raw_host.decode("ascii").rstrip(".")
+    except (httpx.InvalidURL, ValueError):
+        return name
+
+
+def _plain(path: str) -> str:
+    """Return a path without escapes and needless slashes, in small letters."""
+    return re.sub(r"[/\\]+", "/", _unescaped(path)).strip("/").lower()
+
+
+def _resolved(path: str) -> str:
+    """Return where a path leads when its dots are followed."""
+    return posixpath.normpath(f"/{path}").strip("/")
+
+
+def _unescaped(text: str) -> str:
+    """Decode percent escapes, also escaped ones."""
+    for _ in range(_LAYERS):
+        decoded = unquote(text)
+        if decoded == text:
+            break
+        text = decoded
+    return text

@@ -22,7 +22,7 @@ from mcp_servers.web.searching.base import ProviderFailed
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Part of every key: what is kept of another version is not understood."""
 
 PAGE_S = 24 * 3600.0
@@ -169,7 +169,11 @@ class PageReader:
 
             key = key_of("page", VERSION, self._policy, address)
             kept = await self._cache.get_or_make(key, make, fresh=fresh)
-            return Seen(Page(**kept.value), kept.age_s)
+            page = Page(**kept.value)
+            # It was kept when the list may have been another one.
+            if self._blocked.blocks(page.url):
+                return Seen(_failed(address, Refused(BLOCKED)))
+            return Seen(page, kept.age_s)
         late = TooSlow(f"The page could not be read within {limit_s:g} s.")
         return Seen(_failed(address, late))
 
@@ -217,6 +221,8 @@ class PageReader:
             content_type = "text/html; charset=utf-8"
             body = rendered.html.encode("utf-8", "replace")
             page = await self._ways.read(body, content_type, rendered.url, rendered.status)
+        except Refused as error:
+            return _failed(shell.url, error)
         except FetchError as error:
             return replace(shell, note=f"{shell.note} {error}".strip())
         except Exception as error:

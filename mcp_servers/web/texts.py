@@ -59,12 +59,12 @@ def _listed(place: int, found: dict[str, Any]) -> str:
 def extract(url: str, extract: Extract) -> dict[str, Any]:
     """Return what was found in a page, or why not."""
     page, found = extract.page, extract.found
-    outcome: dict[str, Any] = {
+    return {
         "success": found is not None,
         "url": url,
         "extracted_info": found["text"] if found else "",
         "error": "" if found else _why(extract),
-        "scrape_stats": {},
+        "scrape_stats": _stats(page.markdown, found),
         "model_used": found["model_used"] if found else "",
         "tokens_used": found["tokens_used"] if found else 0,
         "citations": found["citations"] if found else [],
@@ -72,18 +72,15 @@ def extract(url: str, extract: Extract) -> dict[str, Any]:
         **mark(extract.age_s),
         "status": _status(extract),
     }
-    if page.markdown:
-        outcome["scrape_stats"] = _stats(page.markdown, whole=not outcome["truncated"])
-    return outcome
 
 
-def _stats(markdown: str, *, whole: bool) -> dict[str, Any]:
-    lines = markdown.count("\n") + 1
+def _stats(markdown: str, found: dict[str, Any] | None) -> dict[str, Any]:
+    """Return how much of a page there was, and how much of it was looked at."""
     return {
-        "line_count": lines,
+        "line_count": markdown.count("\n") + bool(markdown),
         "char_count": len(markdown),
-        "last_char_line": lines,
-        "all_content_displayed": whole,
+        "last_char_line": found["last_line"] if found else 0,
+        "all_content_displayed": found is not None and not found["truncated"],
     }
 
 

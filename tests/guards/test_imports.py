@@ -36,6 +36,7 @@ DRIVERS = {
     "playwright": (
         "mcp_servers/web/browsing/chromium.py",
         "mcp_servers/web/browsing/rendering.py",
+        "mcp_servers/web/browsing/visit.py",
     ),
 }
 """Packages that only a setting selects, and the only files that import them."""

@@ -16,10 +16,13 @@ class Allowance:
     Args:
         max_bytes: To be loaded and sent, in all.
         max_requests: In all; to the proxy, connections count.
+        own: Host and port of the inner host that the page is on, which it may therefore reach;
+            None if it is on a public one.
     """
 
     max_bytes: int
     max_requests: int
+    own: tuple[str, int] | None = None
     name: str = field(default_factory=lambda: secrets.token_hex(8))
     password: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     loaded: int = 0
@@ -28,6 +31,7 @@ class Allowance:
     refused: dict[str, FetchError] = field(default_factory=dict)
     exceeded: str = ""
     running: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+    inside: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
     def request(self) -> bool:
         """Count a request; return whether it may be made."""
@@ -52,6 +56,13 @@ class Allowance:
         """Keep why a host was not reached; of very many, the first."""
         if len(self.refused) < self.max_requests:
             self.refused.setdefault(host, error)
+
+    def leave(self) -> None:
+        """Close the page's own inner host for good: what comes now is from elsewhere."""
+        self.own = None
+        # A tunnel that is open would carry requests of whoever comes next.
+        for task in list(self.inside):
+            task.cancel()
 
     def revoke(self) -> None:
         """Cut every connection of the page."""

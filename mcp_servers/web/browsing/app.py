@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcp_servers.fetching.app import create_guard
+from mcp_servers.fetching.fetcher import Fetcher
 from mcp_servers.fetching.resolving import Resolver
 from mcp_servers.fetching.settings import FetchSettings
 from mcp_servers.web.browsing.browser import Browser
@@ -15,6 +16,7 @@ def create_browser(
     settings: BrowserSettings | None = None,
     fetching: FetchSettings | None = None,
     *,
+    fetcher: Fetcher | None = None,
     resolver: Resolver | None = None,
 ) -> Browser:
     """Return a browser, to be used by `async with`.
@@ -22,6 +24,7 @@ def create_browser(
     Args:
         settings: How; None for what the environment says.
         fetching: Where it may go, as for the fetcher; None for what the environment says.
+        fetcher: Whose turns and robots.txt hold for documents, too; None for nobody's.
         resolver: In place of the machine's own.
 
     Raises:
@@ -31,4 +34,10 @@ def create_browser(
     guard = create_guard(fetching, resolver)
     dialler = Dialler(fetching.proxy.get_secret_value() if fetching.proxy else None)
     proxy = PinningProxy(guard, dialler)
-    return Browser(settings or BrowserSettings(), guard, proxy, fetching.user_agent)
+    return Browser(
+        settings or BrowserSettings(),
+        guard,
+        proxy,
+        fetching.user_agent,
+        fetcher.introduce if fetcher else None,
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -11,13 +13,18 @@ import anyio
 import anyio.abc
 
 from mcp_servers.fetching.errors import TooSlow
-from mcp_servers.fetching.guard import Guard
+from mcp_servers.fetching.guard import Guard, Target
 from mcp_servers.web.browsing.allowance import Allowance
 from mcp_servers.web.browsing.chromium import Chromium
 from mcp_servers.web.browsing.errors import NoBrowser, PageCrashed
 from mcp_servers.web.browsing.proxy import PinningProxy
 from mcp_servers.web.browsing.rendering import CannotClose, Rendered, fresh_context, rendered
 from mcp_servers.web.browsing.settings import BrowserSettings
+from mcp_servers.web.browsing.visit import Visit
+
+log = logging.getLogger(__name__)
+
+Introduce = Callable[[Target], Awaitable[None]]
 
 
 class Browser:
@@ -28,20 +35,30 @@ class Browser:
         guard: Judges every host that a page reaches for.
         proxy: The way out, which the browser opens and closes.
         user_agent: How it introduces itself to web sites.
+        introduce: Returns when a document may be asked for: a turn at its host has come, and
+            robots.txt was obeyed if that is set; it raises FetchError where it may not. None
+            where nobody minds.
     """
 
     def __init__(
-        self, settings: BrowserSettings, guard: Guard, proxy: PinningProxy, user_agent: str
+        self,
+        settings: BrowserSettings,
+        guard: Guard,
+        proxy: PinningProxy,
+        user_agent: str,
+        introduce: Introduce | None = None,
     ) -> None:
         self._settings = settings
         self._guard = guard
         self._proxy = proxy
         self._user_agent = user_agent
+        self._introduce = introduce
         self._executable = settings.found()
         self._places = anyio.Semaphore(settings.pages)
         self._changing = anyio.Lock()
         self._chromium: Chromium | None = None
         self._pages = 0
+        self._warned = False
         self._idle_since = 0.0
         self._rest = anyio.Event()
         self._stack = AsyncExitStack()
@@ -87,15 +104,18 @@ class Browser:
         until = anyio.current_time() + deadline_s
         with anyio.move_on_after(deadline_s):
             target = await self._guard.admit(url)
+            if self._introduce is not None:
+                await self._introduce(target)
             async with self._places:
-                return await self._render(str(target.url), until, self._executable)
+                return await self._render(target, until, self._executable)
         raise TooSlow(f"The browser did not show the page within {deadline_s:g} s.")
 
-    async def _render(self, url: str, until: float, executable: str) -> Rendered:
+    async def _render(self, target: Target, until: float, executable: str) -> Rendered:
         self._pages += 1
         try:
             chromium = await self._started(executable)
-            allowance = Allowance(self._settings.page_bytes, self._settings.page_requests)
+            own = (target.host, target.port) if target.inner else None
+            allowance = Allowance(self._settings.page_bytes, self._settings.page_requests, own)
             with self._proxy.serving(allowance):
                 context = fresh_context(
                     chromium.browser, allowance, self._proxy.url, self._user_agent
@@ -103,7 +123,8 @@ class Browser:
                 async with context as fresh:
                     left_s = max(0.1, until - anyio.current_time())
                     chars = self._settings.dom_chars
-                    return await rendered(fresh, allowance, url, left_s, chars)
+                    visit = Visit(allowance, str(target.url), self._permit)
+                    return await rendered(fresh, visit, left_s, chars)
         except CannotClose:
             with anyio.CancelScope(shield=True):
                 await self._end(chromium)
@@ -112,6 +133,12 @@ class Browser:
             self._pages -= 1
             self._idle_since = anyio.current_time()
             self._rest.set()
+
+    async def _permit(self, url: str, *, named: bool) -> None:
+        """Return when a page may go on to another document; see `Guard.admit` for `named`."""
+        target = self._guard.check(url, named=named)
+        if self._introduce is not None:
+            await self._introduce(target)
 
     async def _started(self, executable: str) -> Chromium:
         """Return the browser that runs, else a new one."""
@@ -123,7 +150,20 @@ class Browser:
                 self._chromium = await Chromium.start(
                     executable, self._proxy.url, self._settings.memory_bytes
                 )
+                self._tell(self._chromium)
             return self._chromium
+
+    def _tell(self, chromium: Chromium) -> None:
+        """Say how it runs: once aloud, if it has no sandbox."""
+        if chromium.bare and not self._warned:
+            self._warned = True
+            log.warning(
+                "The browser runs %s: this kernel gives that user no namespaces. What a page makes"
+                " of a fault in it, that user can do (docs/security.md, The browser).",
+                chromium.standing,
+            )
+        else:
+            log.info("The browser runs %s.", chromium.standing)
 
     async def _end(self, which: Chromium | None = None) -> None:
         """End the browser; given one, only if it still is that one."""

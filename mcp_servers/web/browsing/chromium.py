@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from mcp_servers.web.browsing import launcher
 from mcp_servers.web.browsing.errors import NoBrowser
 from mcp_servers.web.browsing.home import Home
 
@@ -51,6 +52,7 @@ class Chromium:
 
     def __init__(self, browser: Browser, playwright: Playwright, home: Home) -> None:
         self.browser = browser
+        self.standing = home.standing()
         self._playwright = playwright
         self._home = home
 
@@ -81,8 +83,12 @@ class Chromium:
             with anyio.CancelScope(shield=True):
                 await home.gone()
             raise
-        log.info("The browser runs %s.", home.standing())
         return cls(browser, playwright, home)
+
+    @property
+    def bare(self) -> bool:
+        """Whether it runs without its own sandbox."""
+        return self.standing.endswith(launcher.BARE)
 
     @property
     def alive(self) -> bool:

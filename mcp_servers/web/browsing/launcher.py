@@ -29,6 +29,9 @@ PROFILE = "--user-data-dir="
 STANDING = "standing"
 """The file that says how Chromium was started."""
 
+BARE = "without its own sandbox"
+"""What that file ends with where Chromium has none."""
+
 
 def main() -> None:
     """Give up what is not needed, then become Chromium."""
@@ -46,7 +49,7 @@ def main() -> None:
         signal.signal(signum, signal.SIG_DFL)
     # Chromium refuses to start with its sandbox as root, or where it can have none.
     confined = os.geteuid() != 0 and _namespaces()
-    standing = f"as user {os.geteuid()}, {'in' if confined else 'without'} its own sandbox"
+    standing = f"as user {os.geteuid()}, {'in its own sandbox' if confined else BARE}"
     Path(temporary, STANDING).write_text(standing)
     extra = [] if confined else ["--no-sandbox"]
     os.execve(program, [program, *arguments[:-1], *extra, *arguments[-1:]], dict(os.environ))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx
+
+from mcp_servers.fetching.guard import DEFAULT_PORTS
 
 HOP_BY_HOP = frozenset(
     {
@@ -97,6 +100,16 @@ def wanted(head: Head) -> tuple[str, str]:
             if url.startswith("http://"):
                 return method, url
     raise BadMessage("no request to a proxy")
+
+
+def place(url: str) -> tuple[str, int] | None:
+    """Return host and port of a URL, None if it names none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname and port else None
 
 
 def origin_form(method: str, url: httpx.URL) -> str:

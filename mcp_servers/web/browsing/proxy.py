@@ -21,6 +21,7 @@ from mcp_servers.web.browsing.message import (
     Head,
     origin_form,
     parse,
+    place,
     refusal,
     wanted,
 )
@@ -116,11 +117,7 @@ class PinningProxy:
             challenge = 'Proxy-Authenticate: Basic realm="pages"'
             await _say(writer, refusal("407 Proxy Authentication Required", challenge))
             return
-        task = asyncio.current_task()
-        assert task is not None
-        # Until the connection is closed, not only until the answer is passed on.
-        allowance.running.add(task)
-        task.add_done_callback(allowance.running.discard)
+        _note(allowance.running)
         await self._serve(allowance, method, url, head, (reader, writer))
 
     def _allowance(self, head: Head) -> Allowance | None:
@@ -139,7 +136,10 @@ class PinningProxy:
         host = ""
         try:
             host = url.split("/")[2].rpartition("@")[2].lower()
-            target = await self._guard.admit(url)
+            own = allowance.own is not None and place(url) == allowance.own
+            target = await self._guard.admit(url, named=own)
+            if target.inner:
+                _note(allowance.inside)
             upstream = await self._dialler.dial(target)
         except FetchError as error:
             allowance.refuse(host, error)
@@ -153,6 +153,14 @@ class PinningProxy:
                 await _one_request(client, upstream, allowance, (method, target), head)
         finally:
             upstream[1].transport.abort()
+
+
+def _note(tasks: set[asyncio.Task[None]]) -> None:
+    """Keep the task until its connection is closed, not only until the answer is passed on."""
+    task = asyncio.current_task()
+    assert task is not None
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 async def _say(writer: asyncio.StreamWriter, data: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mcp_servers.web.extracting.budget import tokens
@@ -44,6 +44,24 @@ def chunks(markdown: str) -> list[Chunk]:
         for text in _packed(pieces):
             found.append(Chunk(len(found), headings, text, tokens(text)))
     return found
+
+
+def last_line(markdown: str, passages: Sequence[Chunk], last: Chunk) -> int:
+    """Return the line, from 1, on which a passage of a page ends.
+
+    Passages hold all letters of the page in its order, though not all of its space.
+    """
+    left = sum(_letters(chunk.text) for chunk in passages[: last.index + 1])
+    lines = markdown.split("\n")
+    for number, line in enumerate(lines, 1):
+        left -= _letters(line)
+        if left <= 0:
+            return number
+    return len(lines)
+
+
+def _letters(text: str) -> int:
+    return sum(map(len, text.split()))
 
 
 def _title(line: str) -> str:

@@ -1,4 +1,4 @@
-"""Checks that what is quoted really stands in the page."""
+"""Checks that what is quoted really stands in the page, and shows it as it stands there."""
 
 from __future__ import annotations
 
@@ -8,20 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mcp_servers.web.extracting.chunks import Chunk
-from mcp_servers.web.extracting.prompt import number
+from mcp_servers.web.extracting.folding import Folded, folded, joined
+from mcp_servers.web.extracting.prompt import number, visible
 
-_LINK = re.compile(r"!?\[([^\]\[]*)\]\((?:[^()\s]|\([^()\s]*\))*(?:\s+\"[^\"]*\")?\)")
-_MARKS = re.compile(r"[*_`~#>|\\]+")
 _GAP = re.compile(r"\s*(?:\[?\.{3}\]?|\[?…\]?)\s*")
-_SPACE = re.compile(r"\s+")
 _NUMBERS = re.compile(r"[ \t]?\[(\d{1,6}(?:\s*[,-]\s*\d{1,6})*)\](?!\()")
-_ALIKE = str.maketrans(
-    {
-        **dict.fromkeys("‘’‚‛′`´", "'"),
-        **dict.fromkeys("“”„‟″«»", '"'),
-        **dict.fromkeys("‐‑‒–—―−", "-"),
-    }
-)
 SHORTEST = 2
 SHORTEST_PART = 8
 """Characters of each part of a quotation with an ellipsis in it."""
@@ -34,23 +25,24 @@ class Source:
 
     def __init__(self, passages: Sequence[Chunk]) -> None:
         self._passages = {number(chunk): chunk for chunk in passages}
-        self._texts = {n: plain(chunk.text) for n, chunk in self._passages.items()}
-        self._all = " ".join(self._texts.values())
+        self._folded: dict[int, Folded] = {}
 
     def cite(self, quotes: Iterable[tuple[int, str]]) -> tuple[list[dict[str, Any]], int]:
         """Return a citation for each quotation that stands in the page, and how many do not.
 
-        A quotation under a wrong number gets the right one; one that spans passages keeps its own.
+        It holds the page's own words. A quotation under a wrong number gets the right one; one
+        that spans passages, which must follow each other in the page, keeps its own.
         """
         citations: list[dict[str, Any]] = []
         dropped = 0
         for claimed, quote in dict.fromkeys(quotes):
-            place = self._place(claimed, quote)
-            if place is None:
+            found = self._found(claimed, quote)
+            if found is None:
                 dropped += 1
                 continue
+            place, shown = found
             headings = " > ".join(self._passages[place].headings)
-            citations.append({"passage": place, "quote": quote.strip(), "section": headings})
+            citations.append({"passage": place, "quote": visible(shown), "section": headings})
         return citations, dropped
 
     def without_strange_numbers(self, text: str) -> str:
@@ -62,42 +54,55 @@ class Source:
 
         return _NUMBERS.sub(checked, text)
 
-    def _place(self, claimed: int, quote: str) -> int | None:
-        parts = [part for part in map(plain, _GAP.split(quote)) if part]
+    def _found(self, claimed: int, quote: str) -> tuple[int, str] | None:
+        """Return in which passage a quotation stands, and what stands there."""
+        parts = [part for it in _GAP.split(quote) if (part := folded(it).text)]
         said = sum(character.isalnum() for part in parts for character in part)
         # One letter proves nothing, and neither do shreds of sentences put together.
         if said < SHORTEST or (len(parts) > 1 and min(map(len, parts)) < SHORTEST_PART):
             return None
-        for n in sorted(self._texts, key=lambda n: n != claimed):
-            if _stands(parts, self._texts[n]):
-                return n
-        if claimed in self._texts and _stands(parts, self._all):
-            return claimed
+        for n in sorted(self._passages, key=lambda n: n != claimed):
+            if shown := _shown(parts, self._text(n)):
+                return n, shown
+        if claimed in self._passages and (shown := _shown(parts, self._around(claimed))):
+            return claimed, shown
         return None
 
+    def _text(self, n: int) -> Folded:
+        if n not in self._folded:
+            self._folded[n] = folded(self._passages[n].text)
+        return self._folded[n]
 
-def plain(text: str) -> str:
-    """Return a text without marks of Markdown, kinds of space, of quotes and of dashes."""
-    text = _LINK.sub(r"\1", text)
-    text = unicodedata.normalize("NFKC", _MARKS.sub("", text)).translate(_ALIKE)
-    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    return _SPACE.sub(" ", text).strip().casefold()
+    def _around(self, n: int) -> Folded:
+        """Return a passage with those that come before and after it without a gap."""
+        first = last = n
+        while first - 1 in self._passages:
+            first -= 1
+        while last + 1 in self._passages:
+            last += 1
+        return joined([self._text(it) for it in range(first, last + 1)])
 
 
-def _stands(parts: Sequence[str], text: str) -> bool:
-    """Whether all parts stand in the text as whole words, one behind the other, not far apart."""
+def _shown(parts: Sequence[str], source: Folded) -> str:
+    """Return what stands where all parts do, as whole words, one behind the other, not far apart.
+
+    It is empty if they do not.
+    """
+    text = source.text
     start = _find(parts[0], text, 0, len(text))
     while start >= 0:
         end = start + len(parts[0])
+        found = [(start, end)]
         for part in parts[1:]:
             at = _find(part, text, end, end + FAR + len(part))
             if at < 0:
                 break
             end = at + len(part)
+            found.append((at, end))
         else:
-            return True
+            return " ... ".join(source.shown(*span) for span in found)
         start = _find(parts[0], text, start + 1, len(text))
-    return False
+    return ""
 
 
 def _find(part: str, text: str, start: int, end: int) -> int:

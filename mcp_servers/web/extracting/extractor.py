@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +20,7 @@ from mcp_servers.web.extracting.prompt import prompt
 from mcp_servers.web.extracting.reply import parse, without_repetition
 from mcp_servers.web.extracting.selection import Selection, Selector, outline
 from mcp_servers.web.extracting.settings import ExtractSettings
+from mcp_servers.web.keys import Keys
 from mcp_servers.web.page import Page
 
 LEAST_BUDGET = 300
@@ -37,6 +38,8 @@ class Extraction:
         truncated: Whether parts of the page were not looked at, or not shown.
         model_used: The model's name, or extractive-bm25.
         tokens_used: Spent at the model, failed tries included.
+        last_line: The line of the page, from 1, on which the last of what was looked at ends; 0
+            if nothing was.
     """
 
     text: str
@@ -45,6 +48,7 @@ class Extraction:
     truncated: bool = False
     model_used: str = EXTRACTIVE
     tokens_used: int = 0
+    last_line: int = 0
 
 
 class Extractor:
@@ -53,11 +57,15 @@ class Extractor:
     Args:
         settings: Budgets and deadline.
         llm: The model, which the extractor closes; None to show passages as they are.
+        keys: What is hidden in all that the model says; None for nothing.
     """
 
-    def __init__(self, settings: ExtractSettings, llm: Llm | None) -> None:
+    def __init__(
+        self, settings: ExtractSettings, llm: Llm | None, keys: Keys | None = None
+    ) -> None:
         self._settings = settings
         self._llm = llm
+        self._keys = keys or Keys()
         self._closing = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -120,7 +128,13 @@ class Extractor:
                     raise
                 budget = max(LEAST_BUDGET, min(budget, selector.total) // 2)
                 continue
-            return _judged(completion, selection, llm.model, asked.mark)
+            # Every quotation is looked for in all that was shown; others wait for this event loop.
+            judged = await anyio.to_thread.run_sync(
+                _judged, completion, selection, llm.model, asked.mark
+            )
+            text, citations = self._keys.hide([judged.text, judged.citations])
+            ends = selector.ends(selection, page.markdown)
+            return replace(judged, text=text, citations=citations, last_line=ends)
 
     def _excerpt(
         self, page: Page, selector: Selector, headings: list[str], why: str = "", spent: int = 0
@@ -134,6 +148,7 @@ class Extractor:
             not selection.whole,
             EXTRACTIVE,
             spent,
+            selector.ends(selection, page.markdown),
         )
 
 

@@ -54,6 +54,7 @@ class Llm:
         key: Sent as a bearer, if there is one.
         answer_tokens: Longest answer.
         connections: Most requests at a time.
+        proxy: URL of the proxy to it; None to ask it directly.
         retries: How often to ask.
     """
 
@@ -65,6 +66,7 @@ class Llm:
         *,
         answer_tokens: int,
         connections: int,
+        proxy: str | None = None,
         retries: RetryPolicy | None = None,
     ) -> None:
         self.model = model
@@ -79,6 +81,7 @@ class Llm:
             # No proxy of the environment: what a setting does not name gets no key of ours.
             verify=httpx.create_ssl_context(),
             trust_env=False,
+            proxy=proxy,
         )
 
     async def __aenter__(self) -> Self:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mcp_servers.web.extracting.budget import tokens
-from mcp_servers.web.extracting.chunks import Chunk
+from mcp_servers.web.extracting.chunks import Chunk, last_line
 from mcp_servers.web.extracting.ranking import scores
 from mcp_servers.web.extracting.words import asked, words
 
@@ -75,6 +75,12 @@ class Selector:
                 left -= cost
         shown = tuple(self._passages[index] for index in sorted(taken))
         return Selection(shown, len(shown) == len(self._passages), self.matched)
+
+    def ends(self, selection: Selection, markdown: str) -> int:
+        """Return the line of the page, from 1, on which the last of what is shown ends."""
+        if selection.whole or not selection.passages:
+            return markdown.count("\n") + 1
+        return last_line(markdown, self._passages, selection.passages[-1])
 
     def _ranked(self) -> list[int]:
         """Return the passages that match, the best first."""

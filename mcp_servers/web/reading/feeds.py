@@ -33,6 +33,8 @@ def feed(root: etree._Element, url: str) -> tuple[str, str]:
     title = _first(holder, ("title",))
     parts = [_plain(_first(holder, ("description", "subtitle")))]
     parts.extend(_entry(entry, inline) for entry in entries[:MOST_ENTRIES])
+    if len(entries) > MOST_ENTRIES:
+        parts.append(f"(Only the first {MOST_ENTRIES} of {len(entries)} entries are shown.)")
     return title, "\n\n".join(part for part in parts if part)
 
 

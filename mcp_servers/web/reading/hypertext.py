@@ -61,4 +61,7 @@ def read(source: str, url: str) -> Document:
 
 def _base(root: HtmlElement, url: str) -> str:
     base = root.find(".//base[@href]")
-    return urljoin(url, base.get("href").strip()) if base is not None else url
+    try:
+        return urljoin(url, base.get("href").strip()) if base is not None else url
+    except ValueError:  # it is no address: browsers do without it, too
+        return url

@@ -14,6 +14,8 @@ MOST_BYTES = 200_000_000
 MOST_MEMBERS = 10_000
 MOST_ROWS = 100_000
 MOST_CELLS = 1_000_000
+MOST_FILLED = 5_000_000
+"""Cells beyond which short rows stay short: one long row would make much of many short ones."""
 
 
 class TooBig(Exception):
@@ -60,8 +62,8 @@ def xlsx(body: bytes) -> str:
         parts = []
         for sheet in book.worksheets:
             sheet.reset_dimensions()
-            rows = _rows(sheet.iter_rows(max_row=MOST_ROWS, values_only=True))
-            parts.append(f"## {sheet.title}\n\n{table(rows)}".strip())
+            rows, cut = _rows(sheet.iter_rows(max_row=MOST_ROWS + 1, values_only=True))
+            parts.append(f"## {sheet.title}\n\n{table(rows, cut=cut)}".strip())
         return "\n\n".join(parts)
     finally:
         book.close()
@@ -103,19 +105,23 @@ def _shape(shape: object, depth: int) -> Iterable[str]:
         yield from _shape(inner, depth + 1)
 
 
-def _rows(rows: Iterable[Iterable[object]]) -> list[list[str]]:
-    """Return the rows as text, without empty ones; at most MOST_CELLS cells."""
-    kept, count = [], 0
-    for row in rows:
+def _rows(rows: Iterable[Iterable[object]]) -> tuple[list[list[str]], bool]:
+    """Return rows as text, without empty ones, and whether some are left out.
+
+    At most MOST_ROWS are looked at, and MOST_CELLS cells.
+    """
+    kept: list[list[str]] = []
+    count = 0
+    for number, row in enumerate(rows):
         texts = ["" if value is None else _written(value) for value in row]
         while texts and not texts[-1]:
             texts.pop()
         count += max(1, len(texts))
-        if count > MOST_CELLS:
-            break
+        if count > MOST_CELLS or number >= MOST_ROWS:
+            return kept, True
         if texts:
             kept.append(texts)
-    return kept
+    return kept, False
 
 
 def _written(value: object) -> str:
@@ -125,18 +131,27 @@ def _written(value: object) -> str:
     return text.removesuffix(" 00:00:00")
 
 
-def table(rows: list[list[str]]) -> str:
-    """Return rows as a Markdown table; the first one is its head."""
+def table(rows: list[list[str]], *, cut: bool = False) -> str:
+    """Return rows as a Markdown table; the first one is its head.
+
+    Args:
+        rows: Those that are shown.
+        cut: Whether there are more, which is said.
+    """
     width = max((len(row) for row in rows), default=0)
     if not width:
         return ""
+    # Only the head has to be as long as the longest row.
+    filled = len(rows) if width * len(rows) <= MOST_FILLED else 1
     lines = []
-    for row in rows:
-        full = [" ".join(cell.split()).replace("|", "\\|") for cell in row] + [""] * (
-            width - len(row)
-        )
+    for number, row in enumerate(rows):
+        full = [" ".join(cell.split()).replace("|", "\\|") for cell in row]
+        if number < filled:
+            full += [""] * (width - len(row))
         lines.append(f"| {' | '.join(full)} |")
     lines.insert(1, f"|{' --- |' * width}")
+    if cut:
+        lines += ["", f"(Only the first {len(rows)} rows are shown; there are more.)"]
     return "\n".join(lines)
 
 

@@ -5,7 +5,6 @@ Nothing is redirected, so a key reaches nobody but the endpoint that it is for.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import orjson
 
 from mcp_servers.fetching.retries import retry_after_s
 from mcp_servers.fetching.settings import FetchSettings
+from mcp_servers.web.keys import Keys
 from mcp_servers.web.searching.base import (
     KeyRefused,
     ProviderFailed,
@@ -27,9 +27,6 @@ from mcp_servers.web.searching.base import (
 
 MAX_BYTES = 5_000_000
 CONNECT_S = 5.0
-SHORTEST_KEY = 8
-"""Shorter words of a header are no keys, and would be found in every other text."""
-
 SAID = 200
 """Most characters that are quoted of what an endpoint said."""
 
@@ -53,24 +50,21 @@ class Endpoints:
 
     Args:
         settings: Names the proxy and the hosts that need none.
-        deadline_s: Seconds for one request.
+        deadline_s: Seconds for a request that is given none.
+        keys: What is hidden in all that they say.
     """
 
-    def __init__(self, settings: FetchSettings, deadline_s: float) -> None:
+    def __init__(self, settings: FetchSettings, deadline_s: float, keys: Keys) -> None:
         self._deadline_s = deadline_s
-        self._inner = settings.inner_hosts
+        self._settings = settings
+        self._keys = keys
         proxy = settings.proxy.get_secret_value() if settings.proxy else None
         tls = httpx.create_ssl_context()
-        timeout = httpx.Timeout(deadline_s, connect=min(CONNECT_S, deadline_s))
         headers = {"User-Agent": settings.user_agent, "Accept": "application/json"}
         # No proxy of the environment: what a setting does not name gets no key of ours.
-        self._direct = httpx.AsyncClient(
-            verify=tls, trust_env=False, timeout=timeout, headers=headers
-        )
+        self._direct = httpx.AsyncClient(verify=tls, trust_env=False, headers=headers)
         self._proxied = (
-            httpx.AsyncClient(
-                verify=tls, trust_env=False, timeout=timeout, headers=headers, proxy=proxy
-            )
+            httpx.AsyncClient(verify=tls, trust_env=False, headers=headers, proxy=proxy)
             if proxy
             else self._direct
         )
@@ -90,13 +84,14 @@ class Endpoints:
         Raises:
             Unavailable: there is none in time, or it is too large.
         """
-        client = self._client(httpx.URL(url))
+        client = self._proxied if self._settings.proxy_to(url) else self._direct
         limit_s = deadline_s or self._deadline_s
+        timeout = httpx.Timeout(limit_s, connect=min(CONNECT_S, limit_s))
         body = bytearray()
         with anyio.move_on_after(limit_s):
             try:
                 async with client.stream(
-                    method, url, headers=headers, params=params, json=json
+                    method, url, headers=headers, params=params, json=json, timeout=timeout
                 ) as response:
                     async for piece in response.aiter_bytes():
                         body += piece
@@ -106,13 +101,9 @@ class Endpoints:
                 raise Unavailable("it did not answer in time") from None
             except httpx.HTTPError as error:
                 raise Unavailable(f"it cannot be reached ({type(error).__name__})") from None
-            said = _without_keys(bytes(body), headers or {})
-            return Reply(response.status_code, response.headers, _json(said))
+            said = self._keys.hide(_json(bytes(body)))
+            return Reply(response.status_code, response.headers, said)
         raise Unavailable(f"it did not answer within {limit_s:g} s")
-
-    def _client(self, url: httpx.URL) -> httpx.AsyncClient:
-        names = {(url.host.lower(), None), (url.host.lower(), url.port)}
-        return self._direct if names & self._inner else self._proxied
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -121,7 +112,9 @@ class Endpoints:
 
 
 def failure(reply: Reply, message: str = "") -> ProviderFailed:
-    """Return what an answer that is no success means, by its status and its words.
+    """Return what an answer that is no success means, by its status.
+
+    Words tell nothing: a query that is refused is quoted in them.
 
     Args:
         reply: The answer.
@@ -129,9 +122,6 @@ def failure(reply: Reply, message: str = "") -> ProviderFailed:
     """
     said = f": {message[:SAID]}" if message else ""
     text = f"HTTP status {reply.status}{said}"
-    words = message.lower()
-    if any(word in words for word in ("credit", "quota", "usage limit", "balance")):
-        return QuotaSpent(text)
     match reply.status:
         case 402 | 432 | 433:
             return QuotaSpent(text)
@@ -144,17 +134,6 @@ def failure(reply: Reply, message: str = "") -> ProviderFailed:
         case 400 | 404 | 405 | 413 | 414 | 415 | 422:
             return QueryRefused(text)
     return Unavailable(text)
-
-
-def _without_keys(body: bytes, headers: Mapping[str, str]) -> bytes:
-    """Return a body without what the request's headers held: some services quote it."""
-    for value in headers.values():
-        for word in value.split():
-            if len(word) >= SHORTEST_KEY:
-                # Also as JSON writers may put it: they are free to escape a slash.
-                for spelt in {word, word.replace("/", "\\/"), json.dumps(word)[1:-1]}:
-                    body = body.replace(spelt.encode(), b"***")
-    return body
 
 
 def _json(body: bytes) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from mcp_servers.fetching.courtesy import Courtesy
+from mcp_servers.fetching.courtesy import Courtesy, NoTurn
 from mcp_servers.web.caching.cache import Cache, Kept, Made, key_of
 from mcp_servers.web.searching.base import (
     Found,
@@ -92,9 +92,8 @@ class Listed:
         Raises:
             ProviderFailed: it did not answer, or its turn did not come in time.
         """
-        with anyio.move_on_after(patience_s) as waiting:
-            async with self._turns.turn(self.name):
-                waiting.deadline = float("inf")
+        try:
+            async with self._turns.turn(self.name, patience_s):
                 try:
                     found = await self.provider.search(query)
                 except ProviderFailed as failure:
@@ -102,7 +101,8 @@ class Listed:
                     raise
                 self.rest.answered()
                 return found
-        raise Unavailable(f"too many ask; no turn came within {patience_s:g} s")
+        except NoTurn:
+            raise Unavailable(f"too many ask; no turn came within {patience_s:g} s") from None
 
 
 class Search:

@@ -6,8 +6,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from mcp_servers.web.searching.base import Found, Query, Unavailable
-from mcp_servers.web.searching.endpoint import Endpoints, failure
+from mcp_servers.web.searching.base import Found, ProviderFailed, Query, QuotaSpent, Unavailable
+from mcp_servers.web.searching.endpoint import Endpoints, Reply, failure
+
+SPENT = "not enough credits"
 
 
 class Serper:
@@ -34,10 +36,17 @@ class Serper:
         )
         said = reply.said if isinstance(reply.said, dict) else {}
         if reply.status != 200:
-            raise failure(reply, str(said.get("message", "")))
+            raise _failure(reply, str(said.get("message", "")))
         if not _is_result(said):
             raise Unavailable("its answer holds no search result")
         return Found({"organic": [], **said})
+
+
+def _failure(reply: Reply, message: str) -> ProviderFailed:
+    """A spent quota has the status of a bad query; all of its message says which it is."""
+    if reply.status == 400 and message.strip(" .").lower() == SPENT:
+        return QuotaSpent(f"HTTP status {reply.status}: {message}")
+    return failure(reply, message)
 
 
 def _is_result(said: dict[str, Any]) -> bool:

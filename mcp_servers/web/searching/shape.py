@@ -104,4 +104,4 @@ class Cleaning:
 
 
 def _is_link(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith(LINK)
+    return isinstance(value, str) and value[:8].lower().startswith(LINK)

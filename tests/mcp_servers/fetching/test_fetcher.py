@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import tracemalloc
 import zlib
+from typing import Any
 
 import anyio
 import pytest
@@ -23,6 +24,7 @@ from mcp_servers.fetching.errors import (
 )
 from mcp_servers.fetching.fetcher import Request
 from tests.mcp_servers.fetching.scripted import fetcher, http, resolver, saying, serving
+from tests.mcp_servers.web.pages import until
 from tests.ports import free_ports
 
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"
@@ -310,23 +312,67 @@ async def test_a_host_gets_so_many_requests_at_a_time_and_no_more() -> None:
     assert len(server.heads) == 6
 
 
-async def test_robots_txt_is_obeyed_where_a_setting_says_so() -> None:
-    rules = http(b"User-agent: *\nDisallow: /\n\nUser-agent: agentdock\nDisallow: /private")
-    async with serving(saying(rules)) as server, fetcher(server, robots=True) as guarded:
-        assert (await guarded.fetch(Request(f"{server.url}/open"))).status == 200
-        with pytest.raises(Refused, match=r"robots\.txt"):
-            await guarded.fetch(Request(f"{server.url}/private/page"))
-    assert [head.split()[1] for head in server.heads] == ["/robots.txt", "/open"]
+async def test_ports_of_a_host_are_different_sites() -> None:
+    held = asyncio.Event()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await held.wait()
+        writer.write(http())
+
+    async with (
+        serving(hold) as slow,
+        serving(saying(http(b"quick"))) as quick,
+        fetcher(slow, quick, host_connections=1) as guarded,
+        anyio.create_task_group() as fetches,
+    ):
+        fetches.start_soon(guarded.fetch, Request(slow.url))
+        await until(lambda: bool(slow.heads))
+        with anyio.fail_after(5):
+            assert (await guarded.fetch(Request(quick.url))).body == b"quick"
+        held.set()
 
 
-async def test_a_site_without_rules_forbids_nothing_and_a_broken_one_everything() -> None:
-    for status, allowed in (("404 None", True), ("500 Broken", False)):
-        async with (
-            serving(saying(http(b"", status), http())) as server,
-            fetcher(server, robots=True) as guarded,
-        ):
-            if allowed:
-                assert (await guarded.fetch(Request(server.url))).status == 200
-            else:
-                with pytest.raises(Refused):
-                    await guarded.fetch(Request(server.url))
+async def test_waiting_for_a_turn_takes_nothing_from_the_time_to_fetch() -> None:
+    async with (
+        serving(saying(http())) as server,
+        fetcher(server, host_rate=5, deadline_s=0.8) as guarded,
+        anyio.create_task_group() as fetches,
+    ):
+        for _ in range(8):
+            fetches.start_soon(guarded.fetch, Request(server.url))
+    assert len(server.heads) == 8
+
+
+async def test_what_a_body_waits_for_on_our_side_takes_nothing_from_the_time_to_fetch() -> None:
+    """Whoever takes the pieces may wait for a place, or for a disk; the server is not slow then."""
+    let_go = asyncio.Event()
+
+    async def sink(piece: bytes) -> None:
+        await asyncio.wait([asyncio.ensure_future(let_go.wait())], timeout=0.5)
+
+    async with serving(saying(http(b"x"))) as server, fetcher(server) as guarded:
+        fetched = await guarded.fetch(Request(server.url, deadline_s=0.3), sink)
+    let_go.set()
+    assert fetched.size == 1
+
+
+async def test_a_turn_that_does_not_come_names_the_settings() -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with (
+        serving(never) as server,
+        fetcher(server, host_connections=1, wait_s=0.2) as guarded,
+        anyio.create_task_group() as fetches,
+    ):
+        fetches.start_soon(_ignoring, guarded.fetch, Request(server.url, deadline_s=20))
+        await until(lambda: bool(server.heads))
+        with pytest.raises(TooSlow, match=r"no turn .* within 0\.2 s .*FETCH_WAIT_S") as crowded:
+            await guarded.fetch(Request(server.url))
+        assert "FETCH_HOST_CONNECTIONS" in str(crowded.value)
+        assert server.connections == 1
+        fetches.cancel_scope.cancel()
+
+
+async def _ignoring(what: Any, *arguments: Any) -> None:
+    await what(*arguments)

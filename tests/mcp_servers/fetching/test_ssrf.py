@@ -303,3 +303,34 @@ async def test_an_allowed_host_is_allowed_on_its_port_and_by_its_name_only(canar
             with pytest.raises(Refused):
                 await guarded.fetch(Request(url))
     assert canary.connections == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_public_page_does_not_lead_to_an_allowed_host(
+    canary: Served, dials: Dials, status: int
+) -> None:
+    """The allowance is for who names the address; the proxy stands for the public Internet."""
+    away = http(b"", f"{status} Moved", f"Location: http://search.test:{canary.port}/delete")
+    names = resolver({"public.test": [PUBLIC], "search.test": ["127.0.0.1"]})
+    async with (
+        serving(saying(away)) as internet,
+        fetcher(f"search.test:{canary.port}", names=names, proxy=internet.url) as guarded,
+    ):
+        with pytest.raises(Refused, match="redirected"):
+            await guarded.fetch(Request("http://public.test/"))
+    assert {port for _, port in dials.seen} == {internet.port}
+    assert canary.connections == 0
+
+
+async def test_an_allowed_host_that_leads_outside_and_back_is_left_outside(canary: Served) -> None:
+    back = http(b"", "302 Found", f"Location: http://127.0.0.1:{canary.port}/delete")
+    names = resolver({"public.test": [PUBLIC], "127.0.0.1": ["127.0.0.1"]})
+    out = http(b"", "302 Found", "Location: http://public.test/")
+    async with (
+        serving(saying(back)) as internet,
+        serving(saying(out)) as inner,
+        fetcher(canary, inner, names=names, proxy=internet.url) as guarded,
+    ):
+        with pytest.raises(Refused, match="redirected"):
+            await guarded.fetch(Request(inner.url))
+    assert (inner.connections, internet.connections, canary.connections) == (1, 1, 0)

@@ -15,7 +15,7 @@ import pytest
 from mcp_servers.fetching.guard import Guard, Target
 from mcp_servers.fetching.resolving import Resolver
 from mcp_servers.fetching.settings import FetchSettings
-from mcp_servers.web.browsing.browser import Browser
+from mcp_servers.web.browsing.browser import Browser, Introduce
 from mcp_servers.web.browsing.dialling import Dialler
 from mcp_servers.web.browsing.proxy import PinningProxy
 from mcp_servers.web.browsing.settings import BrowserSettings
@@ -79,9 +79,9 @@ class WatchingGuard(Guard):
         super().__init__(*arguments, **named)
         self.asked: list[str] = []
 
-    async def admit(self, url: str) -> Target:
+    async def admit(self, url: str, **named: Any) -> Target:
         self.asked.append(url)
-        return await super().admit(url)
+        return await super().admit(url, **named)
 
 
 @dataclass
@@ -102,17 +102,24 @@ class Rig:
 
 @asynccontextmanager
 async def a_browser(
-    *inner: Served, names: Resolver | None = None, **settings: Any
+    *inner: Served,
+    names: Resolver | None = None,
+    upstream: str | None = None,
+    introduce: Introduce | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Rig]:
-    """Give a browser that may reach these servers."""
+    """Give a browser that may reach these servers, and by `upstream` what is public."""
     before = leaks.descendants()
     hosts = FetchSettings(allowed_hosts=",".join(f"127.0.0.1:{host.port}" for host in inner))
     guard = WatchingGuard(
-        names or resolver({"127.0.0.1": ["127.0.0.1"]}), hosts.ports, hosts.inner_hosts
+        names or resolver({"127.0.0.1": ["127.0.0.1"]}),
+        hosts.ports,
+        hosts.inner_hosts,
+        proxied=upstream is not None,
     )
-    proxy = PinningProxy(guard, Dialler())
+    proxy = PinningProxy(guard, Dialler(upstream))
     configured = BrowserSettings.model_validate(settings)
-    async with Browser(configured, guard, proxy, hosts.user_agent) as browser:
+    async with Browser(configured, guard, proxy, hosts.user_agent, introduce) as browser:
         yield Rig(browser, guard, before)
 
 

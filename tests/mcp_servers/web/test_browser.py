@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mcp_servers.fetching.errors import BadUrl, Refused, TooSlow, UnknownHost, Unreachable
+from mcp_servers.fetching.fetcher import Request
+from mcp_servers.fetching.guard import Target
 from mcp_servers.web.browsing.errors import IsDownload, NoBrowser, PageCrashed
-from tests.mcp_servers.fetching.scripted import Served, http
+from mcp_servers.web.browsing.settings import BrowserSettings
+from tests.mcp_servers.fetching.scripted import Served, fetcher, http
 from tests.mcp_servers.web.pages import (
     a_browser,
     a_site,
@@ -21,6 +26,7 @@ from tests.mcp_servers.web.pages import (
     until_gone,
     user,
 )
+from tests.mcp_servers.web.running import fields, running, settings_in, text
 from tests.ports import free_ports
 
 pytestmark = pytest.mark.slow
@@ -256,3 +262,84 @@ async def test_a_call_that_is_given_up_leaves_no_page() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await until_gone(rig.renderers)
+
+
+@pytest.mark.parametrize("way", ["at_once", "script", "redirect"])
+async def test_a_document_that_robots_txt_forbids_is_not_shown(way: str) -> None:
+    pages: dict[str, Any] = {
+        "/robots.txt": http(b"User-agent: *\nDisallow: /private"),
+        "/script": html("<script>location = '/private/x'</script>"),
+        "/redirect": http(b"", "302 Found", "Location: /private/x"),
+        "/private/x": html("private"),
+    }
+    async with (
+        a_site(pages) as site,
+        fetcher(site, robots=True) as guarded,
+        a_browser(site, introduce=guarded.introduce) as rig,
+    ):
+        path = "/private/x" if way == "at_once" else f"/{way}"
+        with pytest.raises(Refused, match=r"robots\.txt"):
+            await rig.browser.render(f"{site.url}{path}", 25)
+    asked = [head.split()[1] for head in site.heads]
+    assert ("/private/x" in asked) == (way == "redirect"), "only what redirects is told too late"
+
+
+async def test_what_a_document_loads_is_not_subject_to_robots_txt() -> None:
+    data = http(b'{"who": "scripts"}', "200 OK", "Content-Type: application/json")
+    pages = {"/": html(SCRIPTED), "/data": data}
+    pages["/robots.txt"] = http(b"User-agent: *\nDisallow: /data")
+    async with (
+        a_site(dict(pages)) as site,
+        fetcher(site, robots=True) as guarded,
+        a_browser(site, introduce=guarded.introduce) as rig,
+    ):
+        assert "made by scripts" in (await rig.browser.render(f"{site.url}/", 25)).html
+
+
+async def test_each_document_waits_for_a_turn_at_its_host() -> None:
+    introduced: list[str] = []
+    pages = {"/": html("<script>location = '/next'</script>"), "/next": html("the end")}
+
+    async with a_site(dict(pages)) as site, fetcher(site, host_connections=1) as guarded:
+
+        async def introduce(target: Target) -> None:
+            await guarded.introduce(target)
+            introduced.append(target.url.path)
+
+        async with a_browser(site, introduce=introduce) as rig:
+            assert "the end" in (await rig.browser.render(f"{site.url}/", 25)).html
+    assert introduced == ["/", "/next"]
+
+
+async def test_a_browser_whose_turn_does_not_come_says_so() -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with (
+        a_site({"/": html("x"), "/never": never}) as site,
+        fetcher(site, host_connections=1, wait_s=0.2) as guarded,
+        a_browser(site, introduce=guarded.introduce) as rig,
+    ):
+        fetching = asyncio.create_task(guarded.fetch(Request(f"{site.url}/never")))
+        await until(lambda: bool(site.heads))
+        with pytest.raises(TooSlow, match="FETCH_WAIT_S"):
+            await rig.browser.render(f"{site.url}/", 25)
+        fetching.cancel()
+
+
+async def test_the_servers_browser_has_the_manners_of_its_fetcher(tmp_path: Path) -> None:
+    shell = "<title>App</title><div id=root></div><script>location = '/private/x'</script>"
+    pages: dict[str, Any] = {
+        "/robots.txt": http(b"User-agent: *\nDisallow: /private"),
+        "/": html(shell),
+        "/private/x": html(f"<p>{'The private page, which is long enough. ' * 20}</p>"),
+    }
+    async with a_site(pages) as site:
+        settings = settings_in(tmp_path, f"127.0.0.1:{site.port}", fetch={"robots": True})
+        settings = replace(settings, browser=BrowserSettings())
+        async with running(settings) as client:
+            result = await client.call_tool("scrape_website", {"url": f"{site.url}/"})
+    assert result.is_error
+    assert "robots.txt" in text(result)
+    assert fields(result)["status"] == "refused_by_policy"
+    assert [head.split()[1] for head in site.heads] == ["/robots.txt", "/", "/"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from tests.mcp_servers.fetching.scripted import (
     ScriptedResolver,
     Served,
     http,
+    resolver,
     saying,
     serving,
     watched_dials,
@@ -195,3 +196,109 @@ async def test_a_page_that_leads_to_an_inner_address_is_refused(way: str) -> Non
             with pytest.raises(Refused):
                 await rig.browser.render(f"{site.url}/{way}", 25)
         assert canary.silent
+
+
+PUBLIC_NAMES: dict[str, Sequence[str]] = {
+    "public.test": ["93.184.216.34"],
+    "127.0.0.1": ["127.0.0.1"],
+    "inner.test": ["127.0.0.1"],
+}
+
+
+@asynccontextmanager
+async def the_internet(pages: dict[str, bytes]) -> AsyncIterator[Served]:
+    """A proxy behind which these public pages are: all that is not inner goes this way."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        path = head.split(" ")[1].partition("?")[0]
+        writer.write(pages.get(path, html("nothing here", "404 Not Found")))
+
+    async with serving(answer) as served:
+        yield served
+
+
+async def test_a_public_page_reaches_no_allowed_host_whatever_it_tries() -> None:
+    """All the ways, at a host that the setting allows: it allows it to callers, not to pages."""
+    async with a_canary() as canary:
+        inner = f"http://127.0.0.1:{canary.tcp.port}/"
+        pages = {"/moved": http(b"", "302 Found", f"Location: {inner}")}
+        known = resolver(PUBLIC_NAMES)
+        async with (
+            the_internet(pages) as internet,
+            a_browser(canary.tcp, names=known, upstream=internet.url) as rig,
+        ):
+            text = ATTACK.replace("CANARY", str(canary.tcp.port))
+            pages["/"] = html(text.replace("UDP", str(canary.udp_port)))
+            with watched_dials() as dials:
+                page = await rig.browser.render("http://public.test/", 50)
+            assert canary.silent
+    tried = re.findall(r"<li>(\w+)</li>", page.html)
+    assert set(tried) == set(re.findall(r"^  (\w+): ", ATTACK, re.MULTILINE)), page.note
+    assert {port for _, port in dials.seen} <= {internet.port}
+    asked = {url.split("/")[2] for url in rig.guard.asked}
+    assert f"127.0.0.1:{canary.tcp.port}" in asked, "the attacks were made, and judged"
+
+
+@pytest.mark.parametrize("way", ["redirect", "script", "meta"])
+async def test_a_public_page_does_not_become_an_allowed_one(way: str) -> None:
+    async with a_canary() as canary:
+        inner = f"http://127.0.0.1:{canary.tcp.port}/"
+        pages = {
+            "/redirect": http(b"", "302 Found", f"Location: {inner}"),
+            "/script": html(f"<script>location = '{inner}'</script>"),
+            "/meta": html(f"<meta http-equiv=refresh content='0;url={inner}'>"),
+        }
+        async with (
+            the_internet(pages) as internet,
+            a_browser(canary.tcp, names=resolver(PUBLIC_NAMES), upstream=internet.url) as rig,
+        ):
+            with pytest.raises(Refused):
+                await rig.browser.render(f"http://public.test/{way}", 25)
+        assert canary.silent
+
+
+async def test_a_page_of_an_allowed_host_reaches_that_host_and_no_other_allowed_one() -> None:
+    own = http(b'{"who": "its own"}', "200 OK", "Content-Type: application/json")
+    async with a_canary() as canary:
+        text = f"""<p id=a></p><script>
+          fetch('http://127.0.0.1:{canary.tcp.port}/', {{mode: 'no-cors'}}).catch(() => 0)
+            .then(() => fetch('/data')).then(r => r.json())
+            .then(d => {{ document.getElementById('a').textContent = 'made by ' + d.who; }});
+        </script>"""
+        async with (
+            a_site({"/": html(text), "/data": own}) as site,
+            a_browser(site, canary.tcp) as rig,
+        ):
+            page = await rig.browser.render(f"{site.url}/", 25)
+        assert canary.silent
+    assert "made by its own" in page.html
+
+
+@pytest.mark.parametrize("way", ["leave", "redirect", "frame", "moved_frame"])
+async def test_an_allowed_page_takes_no_public_one_inside(way: str) -> None:
+    """What was led out, or framed, is public: it does not get the rights of where it came from."""
+    inner_pages: dict[str, Any] = {"/delete": html("deleted")}
+    outer_pages: dict[str, bytes] = {}
+    async with (
+        a_site(inner_pages) as site,
+        the_internet(outer_pages) as internet,
+        a_browser(site, names=resolver(PUBLIC_NAMES), upstream=internet.url) as rig,
+    ):
+        out = "http://public.test/evil"
+        moved = http(b"", "302 Found", f"Location: {out}")
+        inner_pages["/out"] = moved
+        inner_pages["/redirect"] = moved
+        inner_pages["/leave"] = html(f"<script>location = '{out}'</script>")
+        inner_pages["/frame"] = html(f"<iframe src='{out}'></iframe>")
+        inner_pages["/moved_frame"] = html("<iframe src='/out'></iframe>")
+        attempt = f"fetch('{site.url}/delete', {{mode: 'no-cors', method: 'POST'}})"
+        outer_pages["/evil"] = html(f"<script>{attempt}</script><img src='{site.url}/delete'>")
+        try:
+            await rig.browser.render(f"{site.url}/{way}", 20)
+        except Refused:
+            pass
+        reached = internet.connections
+    assert [head for head in site.heads if "/delete" in head.split(" ")[1]] == []
+    assert reached or way == "frame"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -169,5 +170,46 @@ async def test_where_there_is_no_other_user_and_no_namespace_the_log_says_what_h
     if log.startswith((b"unshare: ", b"sh: ")):
         pytest.skip("this machine gives no user namespace to try it in")
     assert server.returncode == 0, log
-    assert b"The browser runs as user 0, without its own sandbox." in log
+    assert b"WARNING" in log
+    assert b"The browser runs as user 0, without its own sandbox: " in log
     assert left_in(homes) == []
+
+
+TWICE = """
+import asyncio, logging, sys
+from tests.mcp_servers.web.pages import a_browser, a_site, html, until_gone
+if sys.argv[1] == "bare":
+    import errno, pyseccomp
+    rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    rules.add_rule(pyseccomp.ERRNO(errno.EPERM), "unshare")
+    rules.load()
+
+async def main():
+    async with a_site({"/": html("x")}) as site, a_browser(site, idle_s=0.3) as rig:
+        for _ in range(2):
+            await rig.browser.render(f"{site.url}/", 25)
+            print("no-sandbox" in "".join(rig.processes().values()))
+            await until_gone(rig.processes)
+
+logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stdout)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("how", ["usual", "bare"])
+def test_a_browser_without_its_own_sandbox_is_warned_of_once(how: str) -> None:
+    """Where the kernel gives no namespaces, and wherever these tests run."""
+    ran = subprocess.run(
+        [sys.executable, "-c", TWICE, how],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=True,
+    )
+    lines = ran.stdout.splitlines()
+    bare = "True" in lines
+    assert bare or how == "usual"
+    said = [line for line in lines if "its own sandbox" in line]
+    assert [line.split()[0] for line in said] == (["WARNING", "INFO"] if bare else ["INFO"] * 2)
+    assert ("docs/security.md" in said[0]) == bare

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from mcp_servers.web.caching.cache import Cache, Kept, Made, key_of
 from mcp_servers.web.caching.sqlite import SqliteStore
+from tests.fakes.scripted_api import scripted_api
+from tests.mcp_servers.web.running import PAGE, fields, running, settings_in
 
 
 class Clock:
@@ -235,3 +238,42 @@ def test_keys_are_the_same_for_the_same_and_differ_for_what_differs() -> None:
     assert key_of("a", {"x": 1, "y": 2}) == key_of("a", {"y": 2, "x": 1})
     keys = {key_of("a", "b"), key_of("ab"), key_of("a", ["b"]), key_of("a", "b", None)}
     assert len(keys) == 4
+
+
+@pytest.mark.parametrize("trap", ["none", "symlink", "file", "foreign", "open"])
+async def test_the_folder_of_last_resort_is_ours_alone(
+    trap: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its name can be guessed, and everybody may write where it lies."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder, elsewhere = tmp_path / f"agentdock-web-{os.getuid()}", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    match trap:
+        case "symlink":
+            folder.symlink_to(elsewhere)
+        case "file":
+            folder.write_text("")
+        case "open":
+            folder.mkdir()
+            folder.chmod(0o777)
+        case "foreign":
+            if os.geteuid() != 0:
+                pytest.skip("only root can give a folder away")
+            folder.mkdir(0o700)
+            os.chown(folder, 12345, 12345)
+    async with scripted_api() as site:
+        site.say(200, PAGE, "Content-Type: text/html")
+        async with running(settings_in(Path("/proc/nowhere"), site)) as client:
+            for _ in range(2):
+                read = await client.call_tool("scrape_website", {"url": site.url})
+                assert not read.is_error
+    assert fields(read)["cached"] == (trap == "none")
+    assert list(elsewhere.iterdir()) == []
+    if trap == "none":
+        assert folder.stat().st_mode & 0o777 == 0o700
+    else:
+        assert "WEB_CACHE_DIR" in caplog.text
+        assert not folder.is_dir() or list(folder.iterdir()) == []

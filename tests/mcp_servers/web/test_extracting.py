@@ -8,8 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from mcp_servers.fetching.retries import RetryPolicy
+from mcp_servers.fetching.settings import FetchSettings
 from mcp_servers.web.extracting.app import create_extractor
 from mcp_servers.web.extracting.extractor import Extraction, Extractor
 from mcp_servers.web.extracting.settings import ExtractSettings
@@ -24,10 +26,12 @@ from tests.fakes.scripted_llm import (
     user_text,
     within,
 )
+from tests.mcp_servers.fetching.scripted import http, saying, serving
 from tests.ports import free_ports
 from tests.serving import serve
 
 KEY = "sk-very-secret-key"
+ONCE = RetryPolicy(attempts=1)
 AT_ONCE = RetryPolicy(attempts=3, base_s=0.0, longest_s=2.0)
 FACT = "The bridge “Alte Brücke” was opened on 3 May 1788, and is 198 metres long."
 MARKDOWN = f"# Bridges\n\n## Of Heidelberg\n\n{FACT}\n\n## Of Bonn\n\nThere are three bridges."
@@ -77,15 +81,39 @@ async def extracted(
     return extraction
 
 
+async def test_a_model_outside_is_asked_by_the_proxy_and_one_inside_is_not() -> None:
+    """The proxy of the fetcher: whoever has to use one has no other way out."""
+    answer = http(chat(GOOD).body, "200 OK", "Content-Type: application/json")
+    async with serving(saying(answer)) as proxy, serving(saying(answer)) as inside:
+        fetching = FetchSettings(proxy=SecretStr(f"http://us:secret@127.0.0.1:{proxy.port}"))
+        allowed = fetching.model_copy(update={"allowed_hosts": "llm.example.test:8000"})
+        for url, how, ways in (
+            ("http://llm.example.test:8000/v1", fetching, (1, 0)),
+            (f"{inside.url}/v1", fetching, (0, 1)),
+            (f"http://localhost:{inside.port}/v1", fetching, (0, 1)),
+            ("http://llm.example.test:8000/v1", allowed, (0, 0)),
+        ):
+            proxy.heads.clear()
+            inside.heads.clear()
+            settings = ExtractSettings(llm_base_url=url, llm_model_name="small")
+            async with create_extractor(settings, fetching=how, retries=ONCE) as extractor:
+                extraction = await extractor.extract(page(), "When was it opened?")
+            assert (len(proxy.heads), len(inside.heads)) == ways, url
+            assert (extraction.model_used == "small") == any(ways)
+            for head in proxy.heads:
+                assert head.startswith(f"POST {url}/chat/completions ")
+
+
 async def test_the_model_answers_with_quotations_that_stand_in_the_page() -> None:
     llm = ScriptedLlm([always(chat(GOOD))])
     extraction = await extracted(llm)
-    quote = 'The bridge "Alte Brücke" was opened on 3 May 1788'
+    quote = "The bridge “Alte Brücke” was opened on 3 May 1788"
     assert extraction == Extraction(
         "It was opened on 3 May 1788 [2].",
         [{"passage": 2, "quote": quote, "section": "Bridges > Of Heidelberg"}],
         model_used="small",
         tokens_used=321,
+        last_line=9,
     )
     assert llm.paths == ["/v1/chat/completions"]
     assert llm.headers[0]["authorization"] == f"Bearer {KEY}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pytest
 from mcp.client.client import Client
 
 from tests.fakes.scripted_api import ScriptedApi, scripted_api
-from tests.fakes.scripted_llm import Said, ScriptedLlm, always, chat, error, obeying
+from tests.fakes.scripted_llm import Said, ScriptedLlm, always, chat, error, obeying, user_text
 from tests.mcp_servers.web.running import KEY, PAGE, fields, running, settings_in, text
 from tests.serving import serve
 
@@ -156,3 +157,85 @@ async def test_what_is_no_content_is_reported_as_what_it_is(
     assert fields(result)["status"] not in ("ok", "not_found")
     assert fields(again) == fields(result)
     assert len(site.asked) == 2, "failures are never kept"
+
+
+OTHERS = {
+    "serper_api_key": "serper-4711/a+b",
+    "tavily_api_key": "tavily-4711",
+    "searxng_url": "http://us:searx-4711@127.0.0.1:1/",
+}
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+async def test_no_key_of_any_service_is_in_what_a_model_says(tmp_path: Path, status: int) -> None:
+    """Gateways quote requests and settings, pages quote what leaked: a key is a key anywhere."""
+    keys = [KEY, "serper-4711/a+b", "tavily-4711", "searx-4711", "proxy-4711"]
+    words = " ".join(keys)
+    spelt = "".join(f"\\u{ord(letter):04x}" for letter in KEY)
+    # What a page says is shown as it is when no model says it.
+    page = PAGE.replace(b"is sour", f"is sour {words}".encode()) if status == 200 else PAGE
+    said = chat(f'ANSWER:\nKeys: {words} [1].\nQUOTES:\n[1] "is sour {words}"')
+    body = said.body.replace(b"tavily", b"\\u0074avily").replace(KEY.encode(), spelt.encode())
+    llm = ScriptedLlm([always(Said(status, body if status == 200 else words.encode()))])
+    async with scripted_api() as site, serve(llm) as url:
+        site.say(200, page, "Content-Type: text/html")
+        settings = settings_in(
+            tmp_path,
+            site,
+            fetch={"proxy": "http://us:proxy-4711@127.0.0.1:1"},
+            extract={"llm_base_url": url, "llm_model_name": "m", "llm_api_key": KEY}
+            | {"llm_attempts": 1},
+            **OTHERS,
+        )
+        async with running(settings) as client:
+            given = {"url": site.url, "info_to_extract": "sour keys"}
+            results = [
+                await client.call_tool("scrape_and_extract_info", given),
+                await client.call_tool("fetch_url", {"url": [site.url], "purpose": "sour keys"}),
+            ]
+    shown = "".join(result.model_dump_json() for result in results)
+    assert fields(results[0])["model_used"] == ("m" if status == 200 else "extractive-bm25")
+    assert ("***" in shown) == (status == 200)
+    assert [key for key in keys if key in shown] == []
+
+
+STATS = ("line_count", "char_count", "last_char_line", "all_content_displayed")
+
+
+async def test_the_counts_of_a_page_are_always_there(tmp_path: Path) -> None:
+    async with scene(tmp_path, FOUND) as it:
+        whole = (await it.extract())["scrape_stats"]
+        it.site.now_say(500, b"broken")
+        failed = await it.extract(url=f"{it.site.url}/broken")
+        it.site.now_say(200, b"one\n\ntwo\n", "Content-Type: text/plain")
+        small = (await it.extract(url=f"{it.site.url}/small"))["scrape_stats"]
+        refused = await it.extract(url="http://10.0.0.1/")
+    for stats in (whole, failed["scrape_stats"], small, refused["scrape_stats"]):
+        assert tuple(stats) == STATS
+    assert (failed["success"], refused["success"]) == (False, False)
+    assert tuple(failed["scrape_stats"].values()) == (1, 6, 0, False)
+    assert tuple(refused["scrape_stats"].values()) == (0, 0, 0, False)
+    assert tuple(small.values()) == (3, 8, 3, True)
+    assert whole["last_char_line"] == whole["line_count"] > 1
+
+
+@pytest.mark.parametrize("by_model", [True, False])
+async def test_of_a_long_page_it_is_said_up_to_which_line_it_was_looked_at(
+    tmp_path: Path, by_model: bool
+) -> None:
+    lines = [f"Line {number} is about ships, boats and the sea." for number in range(1, 2001)]
+    lines[1500] = "Line 1501 is about the Boskoop, an apple."
+    body = "\n\n".join(lines).encode()
+    async with scene(tmp_path, FOUND) as it:
+        it.llm.steps = [always(chat('ANSWER:\nAn apple [1].\nQUOTES:\n[1] "Line 1 is"'))]
+        if not by_model:
+            it.llm.steps = [always(error(400, "no"))]
+        it.site.now_say(200, body, "Content-Type: text/plain")
+        said = await it.extract(info_to_extract="Boskoop")
+    stats = said["scrape_stats"]
+    assert said["truncated"]
+    assert (stats["line_count"], stats["all_content_displayed"]) == (3999, False)
+    shown = user_text(it.llm.requests[0]) if by_model else said["extracted_info"]
+    last = max(map(int, re.findall(r"Line (\d+) is", shown)))
+    assert last >= 1501
+    assert stats["last_char_line"] == 2 * last - 1, "every other line is empty"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import time
 
 import orjson
 import pytest
+from pydantic import SecretStr
 
+from mcp_servers.fetching.settings import FetchSettings
 from mcp_servers.web import texts
 from mcp_servers.web.extracting.chunks import LONGEST_HEADING, chunks
 from mcp_servers.web.extracting.citations import Source
 from mcp_servers.web.extracting.selection import Selector
+from mcp_servers.web.keys import Keys, keys_of
 from mcp_servers.web.reading.documents import Job, read
-from mcp_servers.web.searching import endpoint
 
 
 @pytest.mark.parametrize("line", ["# a" + "#" * 200_000 + "x", "# a" + " " * 200_000 + "x"])
@@ -71,6 +74,31 @@ def test_a_title_cannot_forge_lines_of_its_own() -> None:
 
 
 def test_a_key_that_a_service_quotes_with_its_slashes_escaped_is_hidden() -> None:
-    key = "abcd/efghij-klmnop"
-    hidden = endpoint._without_keys(b'{"a": "abcd\\/efghij-klmnop"}', {"X-API-KEY": key})
-    assert hidden == b'{"a": "***"}'
+    keys = Keys(["abcd/efghij-klmnop"])
+    said = orjson.loads(b'{"a": ["abcd\\/efghij-klmnop", {"\\u0061bcd/efghij-klmnop": 1}]}')
+    assert keys.hide(said) == {"a": ["***", {"***": 1}]}
+
+
+def test_a_password_is_hidden_in_every_way_in_which_it_is_sent() -> None:
+    proxy = "http://us:pass%20word-4711@proxy.test:3128"
+    keys = Keys(keys_of(FetchSettings(proxy=SecretStr(proxy))))
+    basic = base64.b64encode(b"us:pass word-4711").decode()
+    for spelt in ("pass word-4711", "pass%20word-4711", basic):
+        assert keys.hide(f"407: {spelt} is wrong") == "407: *** is wrong"
+
+
+def test_a_base_that_is_no_address_does_not_keep_a_page_from_being_read() -> None:
+    body = b"<base href='http://['><p>Some text that is here, with <a href='/b'>a link</a>.</p>"
+    page = read(Job(body, "text/html", "http://a.test/"))
+    assert (page.status, "[a link](http://a.test/b)" in page.markdown) == ("ok", True)
+
+
+def test_a_table_with_one_endless_row_costs_no_more_than_it_holds() -> None:
+    """Rows need not be as long as the longest; filled up, this is two billion cells."""
+    body = b"a,b\n" + b"x," * 100_000 + b"\n" + b"1,2\n" * 20_000
+    begun = time.process_time()
+    page = read(Job(body, "text/csv", "http://a.test/"))
+    assert time.process_time() - begun < 10
+    assert page.status == "ok"
+    assert page.markdown.endswith("| 1 | 2 |")
+    assert len(page.markdown) < 10 * len(body)

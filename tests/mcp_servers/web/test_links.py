@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_servers.web.links import BlockedLinks, readable
+from mcp_servers.web.searching.shape import Cleaning
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,18 @@ def test_decoding_twice_changes_nothing_more(text: str) -> None:
         "https://huggingface.co/%64atasets/x",
         "https://huggingface.co/%2564atasets/x",
         "https://user@huggingface.co/datasets/x",
+        "https://huggingface.co/models/../datasets/x",
+        "https://huggingface.co/./datasets/x",
+        "https://huggingface.co/models/%2e%2e/datasets/x",
+        "https://huggingface.co/%2E/datasets/x",
+        "https://huggingface.co/models/%252e%252e/datasets/x",
+        "https://huggingface.co/models/..%2fdatasets/x",
+        "https://huggingface.co/models/..%5cdatasets\\x",
+        "https://huggingface.co/%25252564atasets/x",
+        "https://huggingface.co/datasets%2fx",
+        "https://huggingface.co/datasets/%2e%2e/x",
+        "https://huggingface%2eco/datasets/x",
+        "https://huggingface。co/datasets/x",
     ],
 )
 def test_a_blocked_link_is_blocked_however_it_is_written(link: str) -> None:
@@ -62,7 +75,35 @@ def test_other_links_are_not(link: str) -> None:
     assert not BlockedLinks(["huggingface.co/datasets", " ", ""]).blocks(link)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "link"),
+    [
+        ("https://example.com/private", "https://example.com/private/x"),
+        ("example.com:8080/private", "https://example.com/private"),
+        ("example.com/%70rivate/", "https://example.com/private/x"),
+        ("example.com/a b", "https://example.com/a%20b/c"),
+        ("www.bücher.example/x", "https://www.xn--bcher-kva.example/x"),
+        ("xn--bcher-kva.example", "https://www.BÜCHER.example/x"),
+        ("example.com/a/../b", "https://example.com/b"),
+    ],
+)
+def test_a_pattern_holds_however_it_is_written(pattern: str, link: str) -> None:
+    assert BlockedLinks([pattern]).blocks(link)
+
+
+@given(st.text())
+def test_any_text_is_a_link_that_is_blocked_or_not(text: str) -> None:
+    for link in (text, f"https://{text}", f"https://example.com/{text}"):
+        assert BlockedLinks([text, "example.com/x"]).blocks(link) in (True, False)
+
+
 def test_a_host_alone_blocks_all_of_it() -> None:
     blocked = BlockedLinks(["example.com"])
     assert blocked.blocks("https://a.example.com/x")
     assert blocked.blocks("http://example.com")
+
+
+def test_a_result_with_a_blocked_link_is_not_shown_whatever_the_case_of_its_scheme() -> None:
+    found = [{"link": "HTTPS://huggingface.co/datasets/x"}, {"link": "Http://a.org"}]
+    cleaned = Cleaning(BlockedLinks(["huggingface.co/datasets"])).clean({"organic": found})
+    assert cleaned["organic"] == [{"link": "Http://a.org"}]

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from mcp_servers.web.extracting.app import create_extractor
 from mcp_servers.web.extracting.budget import tokens
-from mcp_servers.web.extracting.chunks import MOST, chunks
+from mcp_servers.web.extracting.chunks import MOST, Chunk, chunks
 from mcp_servers.web.extracting.citations import Source
 from mcp_servers.web.extracting.extractor import Extraction
+from mcp_servers.web.extracting.prompt import visible
 from mcp_servers.web.extracting.ranking import scores
 from mcp_servers.web.extracting.reply import parse, without_repetition
 from mcp_servers.web.extracting.selection import Selector
@@ -163,6 +164,48 @@ def test_a_quotation_may_differ_in_space_marks_and_kinds_of_quotes(quote: str) -
 )
 def test_what_does_not_stand_in_the_page_is_no_quotation(quote: str) -> None:
     assert Source(chunks(MARKDOWN)).cite([(2, quote)]) == ([], 1)
+
+
+def numbered(*texts: tuple[int, str]) -> Source:
+    """Return passages with these numbers, from 1."""
+    return Source([Chunk(n - 1, (), text, 10) for n, text in texts])
+
+
+def test_a_quotation_may_span_passages_that_follow_each_other_and_no_others() -> None:
+    quote = "the mayor was found guilty"
+    ends, begins = "Nobody says that the mayor was", "found guilty in court, said the baker."
+    near, far = numbered((4, ends), (5, begins)), numbered((4, ends), (9, begins))
+    assert near.cite([(4, quote)])[0] == [{"passage": 4, "quote": quote, "section": ""}]
+    assert far.cite([(4, quote), (9, quote)]) == ([], 2)
+
+
+@pytest.mark.parametrize(
+    ("page", "quote", "shown"),
+    [
+        ("It weighs 10³ kg.", "It weighs 103 kg", None),
+        ("It weighs 10³ kg.", "it weighs 10³ kg", "It weighs 10³ kg"),
+        ("It takes 1½ hours.", "It takes 11/2 hours", None),
+        ("Water is H₂O, see ①.", "water is h₂o, see ①", "Water is H₂O, see ①"),
+        ("See step 1①.", "See step 11", None),
+        ("The “Alte  Brücke”\nwas **old**.", '"alte brücke" was old', "“Alte Brücke” was **old"),
+        ("Set `max_len` to 5.", "Set maxlen to 5", "Set `max_len` to 5"),
+        ("ＡＢＣ of Cafe\u0301 Noir", "ABC of Café Noir", "ＡＢＣ of Cafe\u0301 Noir"),
+        ("The Straße is long.", "the strasse is", "The Straße is"),
+        ("See [the old bridge](https://x.test/) there.", "old bridge there", "old bridge there"),
+        ("It was new in 1788, and fell.", "It was new … 1788, and", "It was new ... 1788, and"),
+    ],
+)  # fmt: skip
+def test_a_quotation_is_shown_as_it_stands_in_the_page(
+    page: str, quote: str, shown: str | None
+) -> None:
+    citations, _ = numbered((1, page)).cite([(1, quote)])
+    assert [it["quote"] for it in citations] == ([shown] if shown else [])
+
+
+@given(st.text(), st.integers(0, 50), st.integers(1, 80))
+def test_what_is_copied_from_a_page_is_found_or_nothing(page: str, at: int, size: int) -> None:
+    for found in numbered((1, page)).cite([(1, page[at : at + size])])[0]:
+        assert visible(" ".join(page.split())).find(found["quote"]) >= 0 or "[" in page
 
 
 def test_a_link_in_the_page_does_not_break_a_quotation() -> None:

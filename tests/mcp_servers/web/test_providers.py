@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_servers.fetching.settings import FetchSettings
+from mcp_servers.web.keys import Keys
 from mcp_servers.web.searching.base import (
     KeyRefused,
     Provider,
@@ -41,7 +42,7 @@ async def api() -> AsyncIterator[ScriptedApi]:
 
 @pytest.fixture
 async def make(api: ScriptedApi) -> AsyncIterator[Make]:
-    endpoints = Endpoints(FetchSettings(), deadline_s=5)
+    endpoints = Endpoints(FetchSettings(), 5, Keys([KEY.get_secret_value()]))
 
     def made(name: str) -> Provider:
         match name:
@@ -226,6 +227,9 @@ FAILURES = [
     ("serper", 403, {"message": "Unauthorized.", "statusCode": 403}, KeyRefused),
     ("serper", 400, {"message": "Not enough credits", "statusCode": 400}, QuotaSpent),
     ("serper", 400, {"message": "Query not allowed", "statusCode": 400}, QueryRefused),
+    ("serper", 400, {"message": "Not allowed: 'credit card balance'"}, QueryRefused),
+    ("serper", 500, {"message": "The quota service is down"}, Unavailable),
+    ("serper", 429, {"message": "Slow down to save credits"}, RateLimited),
     ("serper", 429, {"message": "Rate limit exceeded"}, RateLimited),
     ("serper", 500, b"<html>oops</html>", Unavailable),
     ("serper", 200, b"<html>a proxy's page</html>", Unavailable),
@@ -247,9 +251,12 @@ FAILURES = [
     ("tavily", 432, {"detail": {"error": "exceeds your plan's set limit"}}, QuotaSpent),
     ("tavily", 433, {"detail": {"error": "exceeds the pay-as-you-go limit"}}, QuotaSpent),
     ("tavily", 400, {"detail": {"error": "Query is too long"}}, QueryRefused),
+    ("tavily", 400, {"detail": {"error": "Query 'usage limit of a card' is bad"}}, QueryRefused),
     ("tavily", 200, {"results": None}, Unavailable),
     ("jina", 401, {"code": 401, "name": "AuthenticationRequiredError"}, KeyRefused),
     ("jina", 402, {"code": 402, "name": "InsufficientBalanceError"}, QuotaSpent),
+    ("jina", 422, {"code": 422, "readableMessage": "no balance sheets here"}, QueryRefused),
+    ("jina", 503, {"code": 503, "readableMessage": "quota store busy"}, RateLimited),
     ("jina", 429, {"code": 429, "name": "RateLimitTriggeredError", "retryAfter": 7}, RateLimited),
     ("jina", 524, b"", Unavailable),
     ("jina", 200, {"code": 200, "data": None}, Unavailable),
@@ -271,7 +278,7 @@ async def test_each_documented_failure_is_told_from_the_others_and_from_an_answe
 
 @pytest.fixture
 def quick(api: ScriptedApi) -> Endpoints:
-    return Endpoints(FetchSettings(), deadline_s=0.3)
+    return Endpoints(FetchSettings(), 0.3, Keys())
 
 
 async def test_a_provider_that_does_not_answer_in_time_is_unavailable(
@@ -291,7 +298,7 @@ async def test_an_answer_without_end_is_cut_off(api: ScriptedApi, make: Make) ->
 
 
 async def test_a_provider_that_is_not_there_is_unavailable(make: Make, api: ScriptedApi) -> None:
-    endpoints = Endpoints(FetchSettings(), deadline_s=5)
+    endpoints = Endpoints(FetchSettings(), 5, Keys([KEY.get_secret_value()]))
     with pytest.raises(Unavailable, match="cannot be reached"):
         await Serper(endpoints, "http://127.0.0.1:1", KEY).search(Query("apple"))
     await endpoints.aclose()
@@ -304,7 +311,7 @@ async def test_providers_are_asked_through_the_proxy_but_for_inner_hosts(api: Sc
         settings = FetchSettings(
             proxy=SecretStr(f"http://u:p@{proxy.host}"), allowed_hosts=api.host
         )
-        endpoints = Endpoints(settings, deadline_s=5)
+        endpoints = Endpoints(settings, 5, Keys())
         await Serper(endpoints, "http://serper.test", KEY).search(Query("apple"))
         await Serper(endpoints, api.url, KEY).search(Query("apple"))
         await endpoints.aclose()

@@ -75,11 +75,17 @@ def an_allowance(max_bytes: int = 10**6, max_requests: int = 100) -> Allowance:
     return Allowance(max_bytes, max_requests)
 
 
+def of(allowance: Allowance, site: Served) -> Allowance:
+    """Return the allowance as one of a page of this site."""
+    allowance.own = ("127.0.0.1", site.port)
+    return allowance
+
+
 async def test_a_page_gets_what_it_asks_for_in_the_form_that_servers_expect() -> None:
     allowance = an_allowance()
     text = saying(http(b"text", "200 OK", "Keep-Alive: x"))
     async with serving(text) as site, a_proxy(site) as proxy:
-        with proxy.serving(allowance):
+        with proxy.serving(of(allowance, site)):
             request = ask(f"GET {site.url}/a?b=c", allowance, "Proxy-Connection: keep-alive")
             answer = await said(proxy, request)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -98,7 +104,7 @@ async def test_a_tunnel_passes_bytes_both_ways() -> None:
 
     allowance = an_allowance()
     async with serving(echo) as site, a_proxy(site) as proxy:
-        with proxy.serving(allowance):
+        with proxy.serving(of(allowance, site)):
             answer = await said(
                 proxy,
                 ask(f"CONNECT 127.0.0.1:{site.port}", allowance),
@@ -119,7 +125,7 @@ async def test_a_body_goes_along_as_long_as_it_says_and_no_second_request_behind
 
     allowance = an_allowance()
     async with serving(take) as site, a_proxy(site) as proxy:
-        with proxy.serving(allowance):
+        with proxy.serving(of(allowance, site)):
             request = ask(f"POST {site.url}/", allowance, "Content-Length: 4", body=b"body")
             smuggled = ask("GET http://127.0.0.1:1/", allowance)
             assert (await said(proxy, request + smuggled)).endswith(b"ok")
@@ -140,7 +146,7 @@ async def test_whoever_has_no_allowance_is_sent_away_and_nothing_is_dialled(give
             assert asking is not None
             with proxy.serving(asking):
                 pass
-        with proxy.serving(allowance):
+        with proxy.serving(of(allowance, site)):
             rubbish = ["Proxy-Authorization: Basic ÿ=="] if given == "rubbish" else []
             answer = await said(proxy, ask(f"GET {site.url}/", asking, *rubbish))
     assert answer.startswith(b"HTTP/1.1 407 ")
@@ -204,7 +210,7 @@ async def test_why_a_host_was_not_reached_is_kept_for_the_model() -> None:
     [port] = free_ports(1)
     allowance = an_allowance()
     async with a_proxy(Served(port)) as proxy:
-        with proxy.serving(allowance):
+        with proxy.serving(of(allowance, Served(port))):
             for host in (f"127.0.0.1:{port}", "nowhere.test"):
                 answer = await said(proxy, ask(f"GET http://{host}/", allowance))
                 assert answer.startswith(b"HTTP/1.1 502 ")
@@ -213,10 +219,38 @@ async def test_why_a_host_was_not_reached_is_kept_for_the_model() -> None:
     assert isinstance(unknown, UnknownHost)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "CONNECT"])
+async def test_a_public_page_gets_nothing_from_an_allowed_host(method: str) -> None:
+    """What a setting allows is for who names it; a page that was read is a stranger's text."""
+    allowance = an_allowance()
+    async with serving(saying(http())) as site, a_proxy(site) as proxy:
+        place = f"127.0.0.1:{site.port}"
+        line = f"CONNECT {place}" if method == "CONNECT" else f"{method} http://{place}/"
+        with proxy.serving(allowance):
+            assert (await said(proxy, ask(line, allowance))).startswith(b"HTTP/1.1 403 ")
+    assert site.connections == 0
+
+
+async def test_a_tunnel_inside_ends_when_its_page_leaves() -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    allowance = an_allowance()
+    async with serving(never) as site, a_proxy(site) as proxy:
+        request = ask(f"CONNECT 127.0.0.1:{site.port}", allowance), b"GET / HTTP/1.1\r\n\r\n"
+        with proxy.serving(of(allowance, site)):
+            talk = asyncio.create_task(said(proxy, *request))
+            await until(lambda: bool(site.heads), 5.0)
+            allowance.leave()
+            assert b"200 Connection established" in await talk
+            assert (await said(proxy, *request)).startswith(b"HTTP/1.1 403 ")
+    assert site.connections == 1
+
+
 async def test_bytes_beyond_the_allowance_are_cut() -> None:
     allowance = an_allowance(max_bytes=100_000)
     async with serving(saying(http(b"x" * 10**6))) as site, a_proxy(site) as proxy:
-        with proxy.serving(allowance):
+        with proxy.serving(of(allowance, site)):
             answer = await said(proxy, ask(f"GET {site.url}/", allowance))
     assert len(answer) < 101_000
     assert "more than 100000 bytes" in allowance.exceeded
@@ -232,7 +266,7 @@ async def test_what_is_still_buffered_when_an_answer_ends_is_not_lost(
     allowance = an_allowance(max_bytes=10**8)
     size = 20_000_000
     async with serving(saying(http(b"x" * size))) as site, a_proxy(site) as proxy:
-        with proxy.serving(allowance):
+        with proxy.serving(of(allowance, site)):
             request = ask(f"GET {site.url}/", allowance)
             answer = await said(proxy, request, after=lambda: allowance.loaded >= size)
     assert answer.count(b"x") == size
@@ -241,7 +275,7 @@ async def test_what_is_still_buffered_when_an_answer_ends_is_not_lost(
 async def test_connections_beyond_the_allowance_are_refused() -> None:
     allowance = an_allowance(max_requests=2)
     async with serving(saying(http())) as site, a_proxy(site) as proxy:
-        with proxy.serving(allowance):
+        with proxy.serving(of(allowance, site)):
             answers = [await said(proxy, ask(f"GET {site.url}/", allowance)) for _ in range(3)]
     assert [answer[9:12] for answer in answers] == [b"200", b"200", b"429"]
     assert site.connections == 2
@@ -253,7 +287,7 @@ async def test_the_end_of_a_page_cuts_what_it_has_open() -> None:
 
     allowance = an_allowance()
     async with serving(never) as site, a_proxy(site) as proxy:
-        with proxy.serving(allowance):
+        with proxy.serving(of(allowance, site)):
             talk = asyncio.create_task(said(proxy, ask(f"GET {site.url}/", allowance)))
             await until(lambda: bool(site.heads), 5.0)
         assert await talk == b""
@@ -291,7 +325,7 @@ async def test_a_head_without_end_is_cut() -> None:
 async def test_a_body_of_unclear_length_is_not_passed_on(headers: list[str]) -> None:
     allowance = an_allowance()
     async with serving(saying(http())) as site, a_proxy(site) as proxy:
-        with proxy.serving(allowance):
+        with proxy.serving(of(allowance, site)):
             answer = await said(proxy, ask(f"POST {site.url}/", allowance, *headers))
     assert answer.startswith(b"HTTP/1.1 411 ")
     assert site.heads == []

@@ -19,6 +19,7 @@ from mcp_servers.web.body import Bodies
 from mcp_servers.web.caching.cache import Cache
 from mcp_servers.web.caching.sqlite import SqliteStore
 from mcp_servers.web.jina_reader import JinaReader
+from mcp_servers.web.keys import Keys
 from mcp_servers.web.links import BlockedLinks
 from mcp_servers.web.page import Page
 from mcp_servers.web.reader import PageReader, Ways, completed
@@ -92,7 +93,7 @@ async def reading(folder: Path, *, relay: bool = False, **options: Any) -> Async
         settings = FetchSettings(allowed_hosts=site.host, host_rate=10_000)
         names = scripted.resolver(NAMES)
         store = SqliteStore(folder / "kept.db", 10**7)
-        endpoints = Endpoints(settings, 5)
+        endpoints = Endpoints(settings, 5, Keys())
         key = SecretStr("key-4711")
         fetcher = scripted.fetcher(site.host, names=names)
         ways = Ways(
@@ -359,3 +360,17 @@ async def test_a_host_that_does_not_answer_is_an_http_error_with_a_reason(tmp_pa
         settled = await it.reader.read("https://unknown.org/")
         assert settled.page.status == "http_error"
         assert "not known" in settled.page.note
+
+
+async def test_jinas_reader_may_take_as_long_as_its_deadline(tmp_path: Path) -> None:
+    """A search is given up sooner; the Reader runs a browser for us and says nothing meanwhile."""
+    async with scripted_api() as jina:
+        jina.say(200, JINA_PAGE)
+        held = jina.hold()
+        endpoints = Endpoints(FetchSettings(), 0.2, Keys())
+        relay = JinaReader(endpoints, jina.url, SecretStr("key-4711"))
+        reading_ = asyncio.create_task(relay.read("https://public.org/", 20))
+        assert await asyncio.wait([reading_], timeout=0.6) == (set(), {reading_})
+        held.set()
+        assert (await reading_).markdown == "from afar"
+        await endpoints.aclose()

@@ -319,3 +319,20 @@ async def test_it_runs_as_a_program_of_its_own_in_both_eras(tmp_path: Path, mode
     assert "No search provider is set up." in text(result)
     assert "SERPER_API_KEY or SEARXNG_URL" in text(result)
     assert (tmp_path / "web-cache.db").exists()
+
+
+async def test_what_is_kept_is_judged_by_the_list_of_blocked_links_as_it_is_now(
+    tmp_path: Path,
+) -> None:
+    async with scripted_api() as site:
+        site.say(302, b"", "Location: /secret/x")
+        site.say(200, PAGE, "Content-Type: text/html")
+        statuses = []
+        for blocked in ("elsewhere.org", "elsewhere.org", "127.0.0.1/secret"):
+            async with running(settings_in(tmp_path, site, web_blocked_links=blocked)) as client:
+                for tool in ("scrape_website", "scrape_and_extract_info"):
+                    given = {"url": site.url, "info_to_extract": "Boskoop"}
+                    said = fields(await client.call_tool(tool, given))
+                    statuses.append(said["status"])
+    assert statuses == ["ok"] * 4 + ["refused_by_policy"] * 2
+    assert len(site.asked) == 2

@@ -8,8 +8,12 @@ import json
 import openpyxl
 import pptx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from mcp_servers.web.page import Page
+from mcp_servers.web.reading import data, office
+from mcp_servers.web.reading.data import pretty_json
 from mcp_servers.web.reading.documents import Job, read
 from mcp_servers.web.reading.kinds import kind_of
 from tests.mcp_servers.web.reading.paper import PROSE, docx, page, pdf, zipped
@@ -127,6 +131,34 @@ def test_json_is_indented_and_keeps_every_value() -> None:
     assert "名" in found.markdown
 
 
+def test_the_numbers_of_json_stay_as_they_are_written() -> None:
+    numbers = ["1.0", "1.10", "1e400", "-0", "-0.0", "0.1000", "1E+2", "9" * 5000, "1e-9999"]
+    pairs = ",".join(f'"{place}":{number}' for place, number in enumerate(numbers))
+    found = reading(f"[{{{pairs}}}, [ ] , {{ }}, true]".encode(), "application/json").markdown
+    lines = [f'  "{place}": {number},' for place, number in enumerate(numbers)]
+    lines[-1] = lines[-1].rstrip(",")
+    assert found.splitlines() == [
+        *("```json", "[", " {", *lines, " },", " [],", " {},", " true", "]", "```")
+    ]
+
+
+@given(
+    some.recursive(
+        some.none() | some.booleans() | some.integers() | some.text(),
+        lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner),
+    )
+)
+def test_json_is_indented_as_the_standard_library_does(value: object) -> None:
+    said = json.dumps(value, ensure_ascii=False, indent=1)
+    for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, separators=(",", ":"))):
+        assert pretty_json(text).split("\n", 1)[1].rpartition("\n")[0] == said
+
+
+@pytest.mark.parametrize("text", ["[1,]", "{1: 2}", "[01]", "[1] 2", '{"a" 1}', "[" * 100_000])
+def test_what_is_nearly_json_comes_as_it_is(text: str) -> None:
+    assert reading(text.encode(), "application/json").markdown == f"```json\n{text}\n```"
+
+
 def test_json_that_is_broken_comes_as_it_is() -> None:
     assert reading(b'{"a": ', "application/json").markdown == '```json\n{"a": \n```'
 
@@ -161,6 +193,31 @@ def test_an_atom_feed_is_read_too() -> None:
     <content type="html">{PROSE}</content></entry></feed>"""
     found = reading(body.encode(), "application/atom+xml")
     assert found.markdown == f"## [One](https://press.example/one)\n\n2026-03-02, Mina\n\n{PROSE}"
+
+
+def test_a_feed_that_is_cut_says_so() -> None:
+    def feed_of(entries: int) -> str:
+        items = "".join(f"<item><title>Ship {n}</title></item>" for n in range(entries))
+        body = f"<?xml version='1.0'?><rss><channel><title>a</title>{items}</channel></rss>"
+        return reading(body.encode(), "application/rss+xml").markdown
+
+    assert feed_of(500).endswith("## Ship 499")
+    assert feed_of(777).endswith("## Ship 499\n\n(Only the first 500 of 777 entries are shown.)")
+
+
+def test_a_table_that_is_cut_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (data, office):
+        monkeypatch.setattr(module, "MOST_ROWS", 3)
+    whole, cut = "a,b\n1,2\n3,4\n\n", "a,b\n1,2\n3,4\n5,6\n7,8\n"
+    assert data.csv_table(whole).endswith("| 3 | 4 |")
+    said = "| 3 | 4 |\n\n(Only the first 3 rows are shown; there are more.)"
+    assert data.csv_table(cut).endswith(said)
+    book = openpyxl.Workbook()
+    for row in cut.split():
+        book.active.append(row.split(","))
+    into = io.BytesIO()
+    book.save(into)
+    assert office.xlsx(into.getvalue()).endswith(said)
 
 
 def test_what_cannot_be_read_says_so() -> None:
