@@ -44,20 +44,24 @@ def suggest(root: HtmlElement, url: str) -> str:
         return ""
 
 
-def choose(blocks: list[HtmlElement], suggested: str, source: str) -> list[HtmlElement]:
+def choose(
+    blocks: list[HtmlElement], suggested: str, source: str, forest: Forest | None = None
+) -> list[HtmlElement]:
     """Return the blocks that are the main content.
 
     Args:
         blocks: The leaf blocks in order.
         suggested: What `suggest` gave.
         source: The HTML.
+        forest: Trees that judge the blocks; the kept ones unless others are given.
     """
     if not blocks:
         return []
     if len(blocks) > MOST_BLOCKS:
         return [b for b in blocks if not any(a.tag in _AROUND for a in b.iterancestors())]
-    sizes = np.array([_words(block) for block in blocks], np.float64)
-    likely = _with_tables(blocks, _forest().probabilities(matrix(blocks, suggested, source)), sizes)
+    sizes = np.array([words(block) for block in blocks], np.float64)
+    likely = (forest or _forest()).probabilities(matrix(blocks, suggested, source))
+    likely = _with_tables(blocks, likely, sizes)
     kept = best_set(likely, sizes)
     return [block for block, keep in zip(blocks, kept, strict=True) if keep]
 
@@ -83,7 +87,8 @@ def _forest() -> Forest:
     return load(WEIGHTS)
 
 
-def _words(block: HtmlElement) -> int:
+def words(block: HtmlElement) -> int:
+    """Return how many words are in a block; of Chinese and the like, half the letters."""
     text = block.text_content()
     return len(_WORD.findall(text)) + len(_WIDE.findall(text)) // 2
 
