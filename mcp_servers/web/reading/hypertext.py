@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 from lxml.html import HtmlElement
 
-from mcp_servers.web.reading import code, declared, formulas, selection
+from mcp_servers.web.reading import code, declared, formulas, ruby, selection
 from mcp_servers.web.reading.dom import drop_tree, leaves, parse, unveil, visible
 from mcp_servers.web.reading.forest import Forest
 from mcp_servers.web.reading.hidden import drop_hidden
@@ -63,6 +63,7 @@ def prepare(source: str, url: str) -> Prepared | None:
     small = source.count("<") <= selection.MOST_TAGS
     about = metadata(root, url) if small else Metadata(visible(root.findtext(".//title") or ""))
     formulas.gather(root)
+    ruby.gather(root)
     suggested = selection.suggest(root, url) if small else ""
     drop_hidden(root)
     code.gather(root)
