@@ -90,8 +90,10 @@ def drop_hidden(root: HtmlElement) -> None:
 class _Sieve:
     def __init__(self, root: HtmlElement) -> None:
         self._root = root
+        self._scripted = root.find(".//script") is not None
         self._bare = root.find(".//link[@rel='stylesheet']") is None
         self._styles = Styles(root)
+        _write_ticks(root)
         self._panels: set[HtmlElement] = set()
         for element in list(root.iter(*_SILENT)):
             drop_tree(element)
@@ -112,10 +114,12 @@ class _Sieve:
             elif element.tag == "tex":
                 if around.unseen:
                     drop_tree(element)
-            elif self._is_dropped(element):
-                drop_tree(element)
             else:
-                shown = known[element] = self._shown(element, around)
+                suspect = self._styles.may_hide(element)
+                if self._is_dropped(element, suspect):
+                    drop_tree(element)
+                    continue
+                shown = known[element] = self._shown(element, around, suspect)
                 if shown.unseen:
                     element.text = None
 
@@ -125,17 +129,19 @@ class _Sieve:
         said = {"color": colour, "background-color": element.get("bgcolor")}
         return {name: value.lower() for name, value in said.items() if value} | values
 
-    def _is_dropped(self, element: HtmlElement) -> bool:
+    def _is_dropped(self, element: HtmlElement, suspect: bool) -> bool:
         attributes = element.attrib
-        if not attributes and not self._styles.may_hide(element):
+        if not attributes and not suspect:
             return False
         closed = "hidden" in attributes and attributes["hidden"].lower() != "until-found"
         names = attributes.get("class") or ""
-        if closed or self._styles.may_hide(element):
+        if closed or suspect:
             values = self._styles.of(element)
             closed = values.get("display", "none" if closed else "") == "none"
             if closed or vanishing.is_folded(values):
-                return not (self._is_panel(element, folded=not closed) or self._is_page(element))
+                if self._is_panel(element, folded=not closed) or self._is_page(element):
+                    return False
+                return not (self._scripted and not self._is_small(element))
             if vanishing.is_away(values):
                 return not _fills_cell(element)
             if vanishing.is_clear(values):
@@ -157,14 +163,16 @@ class _Sieve:
             for name in ("class", "id")
         )
         found = element.get("role") == "tabpanel" or (folded and _has_opener(element))
-        if found or (_PANEL.search(names) and not _NO_PANEL.search(names)):
+        if found or (
+            not _NO_PANEL.search(names) and (_PANEL.search(names) or _is_disclosed(element))
+        ):
             # What is folded often holds one box that fades in as it opens.
             self._panels.update((element, *element))
             return True
         return False
 
-    def _shown(self, element: HtmlElement, around: _Shown) -> _Shown:
-        if not (around.unseen or self._is_coloured(element) or self._styles.may_hide(element)):
+    def _shown(self, element: HtmlElement, around: _Shown, suspect: bool) -> _Shown:
+        if not (around.unseen or suspect or self._is_coloured(element)):
             return around
         values = self._values(element)
         visible_, readable = around.visible, around.readable
@@ -220,6 +228,15 @@ class _Sieve:
         return size > _MOST and len(visible(self._root.text_content())) - size < _LEAST
 
 
+def _write_ticks(root: HtmlElement) -> None:
+    """Write the boxes of a list of tasks as Markdown does: they say what is done."""
+    for box in root.iter("input"):
+        item = box.getparent()
+        if box.get("type") == "checkbox" and "disabled" in box.attrib and item.tag == "li":
+            tick = "[x]" if "checked" in box.attrib else "[ ]"
+            box.tail = f"{tick} {(box.tail or '').lstrip()}"
+
+
 def _has_opener(element: HtmlElement) -> bool:
     """Tell whether something to press stands before the element or what it lies in."""
     for near in (element, element.getparent()):
@@ -227,6 +244,19 @@ def _has_opener(element: HtmlElement) -> bool:
         if before is not None and any(map(_opens, before.iter(etree.Element))):
             return True
     return False
+
+
+def _is_disclosed(element: HtmlElement) -> bool:
+    """Tell whether what stands directly before the element says that it opens and closes it."""
+    name, before = element.get("id"), element.getprevious()
+    return (
+        bool(name)
+        and before is not None
+        and any(
+            each.get("aria-controls") == name and each.get("aria-expanded") is not None
+            for each in before.iter(etree.Element)
+        )
+    )
 
 
 def _opens(element: HtmlElement) -> bool:

@@ -201,6 +201,7 @@ def test_letters_that_nobody_sees_are_not_read() -> None:
         '<div role="tabpanel" hidden>{}</div>',
         '<div class="tab-pane" style="display:none">{}</div>',
         '<div class="accordion-body">{}</div>',
+        '<h3><button aria-expanded="false" aria-controls="q">Who rings it?</button></h3><div id="q" hidden>{}</div>',
         '<h3><button aria-expanded="false">Who rings it?</button></h3><div class="z">{}</div>',
         "<details><summary>Who rings it?</summary>{}</details>",
     ],
