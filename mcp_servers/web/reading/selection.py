@@ -23,8 +23,11 @@ MOST_BLOCKS = 12_000
 MOST_TAGS = 60_000
 """Tags of a page beyond which trafilatura is not asked: it would take minutes."""
 
-_WITHIN, _WHOLE = 0.8, 6
-"""How much a table of so many cells inherits from the less likely of its two neighbours."""
+_WHOLE = 6
+"""Cells from which on a table is as likely as the less likely of its two neighbours."""
+
+_KEYED = 0.5
+"""How likely names and their values are at least: nine in ten such tables are main content."""
 
 _AROUND = ("nav", "header", "footer", "aside", "form")
 _WORD = re.compile(r"[^\W\d_]+|\d+")
@@ -108,5 +111,7 @@ def _with_tables(
                 likely[max(0, places[0] - 1)], likely[min(len(blocks), places[-1] + 2) - 1]
             )
             mean = np.average(likely[places], weights=sizes[places] + 0.1)
-            likely[places] = max(mean, _WITHIN * within) if len(places) >= _WHOLE else mean
+            if len(places) >= _WHOLE:
+                mean = max(mean, within, _KEYED * tables.is_keyed(table))
+            likely[places] = mean
     return likely
