@@ -1,5 +1,6 @@
 """How well pages are read: `python -m benchmarks.extraction DATA`, a folder as `labelled` has it.
 
+Also how well the Chinese and Japanese pages of `eastern` are, by pairs of neighbouring letters.
 For each page type the mean F1 of words, for trafilatura's Markdown, the text that readability-lxml
 finds, and our Markdown, addresses of links left out; code that stays verbatim, rows of tables that
 stay rows, and CPU time a page.
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from multiprocessing import Pool
 from pathlib import Path
 
+from benchmarks.eastern import eastern
 from benchmarks.labelled import Labelled, code_kept, f1, pages, plain, rows_kept
 from mcp_servers.web.reading import hypertext
 from mcp_servers.web.reading.charset import decode
@@ -46,7 +48,7 @@ def by_readability(page: Labelled) -> str:
     from lxml.html import fromstring
     from readability import Document
 
-    found = Document(decode(page.body, None)).summary(html_partial=True)
+    found = Document(decode(page.body, page.header)).summary(html_partial=True)
     # Blocks are set apart, as Markdown would; within them text stays as it is.
     root = fromstring(found)
     return "\n".join(str(text) for text in root.itertext())
@@ -54,7 +56,7 @@ def by_readability(page: Labelled) -> str:
 
 def by_us(page: Labelled) -> str:
     """Return our Markdown, read in this process."""
-    return hypertext.read(decode(page.body, None), page.url).markdown
+    return hypertext.read(decode(page.body, page.header), page.url).markdown
 
 
 EXTRACTORS: dict[str, Callable[[Labelled], str]] = {
@@ -64,35 +66,38 @@ EXTRACTORS: dict[str, Callable[[Labelled], str]] = {
 }
 
 
+def judged(page: Labelled, extract: Callable[[Labelled], str]) -> Score:
+    """Return what one extractor makes of a page."""
+    begun = time.process_time()
+    markdown = extract(page)
+    cpu_s = time.process_time() - begun
+    words = f1(plain(markdown), page.truth)
+    return Score(page.page_type, words, code_kept(page, markdown), rows_kept(page, markdown), cpu_s)
+
+
 def score(page: Labelled) -> dict[str, Score]:
     """Return the score of each extractor for one page."""
     logging.disable(logging.CRITICAL)
-    found = {}
-    for name, extract in EXTRACTORS.items():
-        begun = time.process_time()
-        markdown = extract(page)
-        cpu_s = time.process_time() - begun
-        code, rows = code_kept(page, markdown), rows_kept(page, markdown)
-        found[name] = Score(page.page_type, f1(plain(markdown), page.truth), code, rows, cpu_s)
-    return found
+    return {name: judged(page, extract) for name, extract in EXTRACTORS.items()}
 
 
 def report(scores: list[dict[str, Score]]) -> str:
     """Return the tables that `docs/performance.md` holds."""
+    extractors = list(scores[0])
     by_type: dict[str, list[dict[str, Score]]] = defaultdict(list)
     for each in scores:
-        by_type[each["ours"].page_type].append(each)
-    names = " | ".join(EXTRACTORS)
-    rule = "|---" * (2 + len(EXTRACTORS)) + "|"
+        by_type[each[extractors[0]].page_type].append(each)
+    names = " | ".join(extractors)
+    rule = "|---" * (2 + len(extractors)) + "|"
     lines = [f"| page type | pages | {names} |", rule]
     for page_type, group in [*sorted(by_type.items()), ("all", scores)]:
-        means = (sum(s[name].f1 for s in group) / len(group) for name in EXTRACTORS)
+        means = (sum(s[name].f1 for s in group) / len(group) for name in extractors)
         lines.append(f"| {page_type} | {len(group)} | {' | '.join(f'{m:.3f}' for m in means)} |")
     lines += ["", f"| measure | of | {names} |", rule]
     for title, what in (("code verbatim", "code"), ("rows of tables", "rows")):
-        shares = [_share([getattr(s[name], what) for s in scores]) for name in EXTRACTORS]
+        shares = [_share([getattr(s[name], what) for s in scores]) for name in extractors]
         lines.append(f"| {title} | {shares[0][1]} | {' | '.join(f'{s:.3f}' for s, _ in shares)} |")
-    times = [1000 * sum(s[name].cpu_s for s in scores) / len(scores) for name in EXTRACTORS]
+    times = [1000 * sum(s[name].cpu_s for s in scores) / len(scores) for name in extractors]
     lines.append(f"| CPU ms a page | {len(scores)} | {' | '.join(f'{t:.0f}' for t in times)} |")
     return "\n".join(lines)
 
@@ -112,7 +117,10 @@ def main() -> None:
     wanted = parser.parse_args()
     with Pool(wanted.processes) as pool:
         scores = pool.map(score, list(pages(wanted.data))[:: wanted.every], 4)
+        own = pool.map(score, list(eastern()), 4)
     print(report(scores))
+    print("\nChinese and Japanese pages of our own, by pairs of letters:\n")
+    print(report(own))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from lxml import etree, html
 
-_WORD = re.compile(r"\w+")
+_EASTERN = r"\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_EASTERN}]+|(?:(?![{_EASTERN}])\w)+")
+_WIDE = re.compile(rf"[{_EASTERN}]")
 _LINK = re.compile(r"!?\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)")
 _LETTERS = re.compile(r"[\W_]+")
 _FENCE = re.compile(r"^(`{3,})[^\n`]*\n(.*?)\n\1$", re.DOTALL | re.MULTILINE)
@@ -23,13 +25,25 @@ _FENCE = re.compile(r"^(`{3,})[^\n`]*\n(.*?)\n\1$", re.DOTALL | re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One page: its name, its type, where it was, its bytes, and its main content as plain text."""
+    """One page.
+
+    Args:
+        name: What it is called here.
+        page_type: What kind of page it is.
+        url: Where it was.
+        body: Its bytes.
+        truth: Its main content as plain text.
+        header: What its server says that it is.
+        encoding: What its bytes are in truth.
+    """
 
     name: str
     page_type: str
     url: str
     body: bytes
     truth: str
+    header: str | None = None
+    encoding: str = "utf-8"
 
 
 def pages(data: Path) -> Iterator[Labelled]:
@@ -53,9 +67,20 @@ def plain(markdown: str) -> str:
     return markdown
 
 
+def words(text: str) -> list[str]:
+    """Return the words of a text; of Chinese and Japanese, each two letters that are neighbours."""
+    found = []
+    for word in _WORD.findall(text.lower()):
+        if len(word) > 1 and _WIDE.match(word):
+            found += [word[i : i + 2] for i in range(len(word) - 1)]
+        else:
+            found.append(word)
+    return found
+
+
 def f1(text: str, truth: str) -> float:
     """Return the F1 of the words of `text`, each counted as often as it stands there."""
-    ours, theirs = (Counter(_WORD.findall(t.lower())) for t in (text, truth))
+    ours, theirs = (Counter(words(t)) for t in (text, truth))
     if not ours or not theirs:
         return float(not ours and not theirs)
     both = sum((ours & theirs).values())
@@ -85,7 +110,10 @@ def rows_kept(page: Labelled, markdown: str) -> tuple[int, int]:
 
 
 def _tree(page: Labelled) -> etree._Element:
-    return html.document_fromstring(page.body, parser=html.HTMLParser(encoding="utf-8"))
+    body = page.body
+    if page.encoding != "utf-8":
+        body = body.decode(page.encoding).encode()
+    return html.document_fromstring(body, parser=html.HTMLParser(encoding="utf-8"))
 
 
 def _codes(page: Labelled) -> list[str]:

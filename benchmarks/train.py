@@ -1,16 +1,19 @@
 """Grows the trees by which `mcp_servers/web/reading/selection.py` weighs the blocks of a page.
 
 `python -m benchmarks.train DATA` prints what pages of other sites than those trained on get (five
-folds, no site in two of them); with `--write` it grows the trees on all pages and keeps them. It
-needs scikit-learn, which nothing else does: `.venv/bin/python -m pip install scikit-learn`.
+folds, no site in two of them), read just as they are read in use; with `--write` it first grows the
+trees on all pages and keeps them. It needs scikit-learn, which nothing else does:
+`.venv/bin/python -m pip install scikit-learn`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections import defaultdict
+import logging
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import Pool
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,12 +21,13 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.labelled import f1, pages
+from benchmarks.extraction import Score, judged, report
+from benchmarks.labelled import Labelled, pages
 from benchmarks.truth import labels
-from mcp_servers.web.reading import code, formulas, selection
+from mcp_servers.web.reading import hypertext, selection
 from mcp_servers.web.reading.charset import decode
-from mcp_servers.web.reading.dom import drop_hidden, leaves, parse, unveil
 from mcp_servers.web.reading.features import matrix
+from mcp_servers.web.reading.forest import loads
 
 FOLDS = 5
 MOST_WORDS = 150
@@ -32,45 +36,37 @@ MOST_WORDS = 150
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The blocks of one page: measures, texts, words in each, and whether each is main content."""
+    """The blocks of one page: measures, words in each, and whether each is main content."""
 
-    page_type: str
-    site: str
-    truth: str
-    texts: list[str]
+    page: Labelled
     rows: NDArray[np.float32]
     sizes: NDArray[np.float64]
     right: NDArray[np.bool_]
 
+    @property
+    def site(self) -> str:
+        """Whose page it is, as far as its address tells."""
+        return ".".join(urlsplit(self.page.url).netloc.split(".")[-2:]) or self.page.name
 
-def sample(page: Any) -> Sample | None:
+
+def sample(page: Labelled) -> Sample | None:
     """Return a page's blocks as they are measured when it is read; None if it has none."""
-    source = decode(page.body, None)
-    root = parse(source)
-    if root is None:
+    logging.disable(logging.CRITICAL)
+    source = decode(page.body, page.header)
+    found = hypertext.prepare(source, page.url)
+    if found is None or not found.blocks:
         return None
-    unveil(root)
-    formulas.gather(root)
-    suggested = selection.suggest(root, page.url)
-    drop_hidden(root)
-    code.gather(root)
-    blocks = leaves(root)
-    if not blocks:
-        return None
-    texts = [block.text_content() for block in blocks]
+    texts = [block.text_content() for block in found.blocks]
     return Sample(
-        page.page_type,
-        ".".join(urlsplit(page.url).netloc.split(".")[-2:]) or page.name,
-        page.truth,
-        texts,
-        matrix(blocks, suggested, source),
-        np.array([len(text.split()) for text in texts], np.float64),
+        page,
+        matrix(found.blocks, found.suggested, source),
+        np.array([selection.words(block) for block in found.blocks], np.float64),
         np.array(labels(texts, page.truth)) >= 0.5,
     )
 
 
-def grown(samples: list[Sample]) -> Any:
-    """Return a classifier; each page has about the same say, whatever its length."""
+def grown(samples: list[Sample]) -> str:
+    """Return trees as `forest.loads` takes them; each page has about the same say in them."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     weights = []
@@ -84,26 +80,40 @@ def grown(samples: list[Sample]) -> Any:
     )  # fmt: skip
     rows = np.concatenate([each.rows for each in samples])
     right = np.concatenate([each.right for each in samples])
-    return classifier.fit(rows, right, sample_weight=weight / weight.mean())
+    return written(classifier.fit(rows, right, sample_weight=weight / weight.mean()))
 
 
-def cross_validated(samples: list[Sample]) -> dict[str, list[float]]:
-    """Return the F1 of each page by page type, each judged by trees that never saw its site."""
+def cross_validated(
+    samples: list[Sample], rest: list[Labelled], pool: Any
+) -> list[dict[str, Score]]:
+    """Return the score of each page, read with trees that never saw its site.
+
+    Args:
+        samples: The pages that have blocks.
+        rest: Those that have none.
+        pool: Processes that read pages.
+    """
     from sklearn.model_selection import GroupKFold
 
-    found: dict[str, list[float]] = defaultdict(list)
+    found: list[dict[str, Score]] = []
     folds = GroupKFold(FOLDS, shuffle=True, random_state=1)
     for known, unknown in folds.split(samples, groups=[each.site for each in samples]):
-        classifier = grown([samples[i] for i in known])
-        for i in unknown:
-            each = samples[i]
-            likely = classifier.predict_proba(each.rows)[:, 1]
-            kept = selection.best_set(likely, each.sizes)
-            text = "\n".join(t for t, keep in zip(each.texts, kept, strict=True) if keep)
-            score = f1(text, each.truth)
-            found[each.page_type].append(score)
-            found["all"].append(score)
+        trees = grown([samples[i] for i in known])
+        unseen = [samples[i].page for i in unknown]
+        found += pool.map(partial(unseen_score, trees), unseen + rest, 4)
+        rest = []
     return found
+
+
+def unseen_score(trees: str, page: Labelled) -> dict[str, Score]:
+    """Return the score of a page that these trees read."""
+    logging.disable(logging.CRITICAL)
+    forest = loads(trees)
+
+    def by_them(page: Labelled) -> str:
+        return hypertext.read(decode(page.body, page.header), page.url, forest).markdown
+
+    return {"ours, unseen": judged(page, by_them)}
 
 
 def written(classifier: Any) -> str:
@@ -125,17 +135,20 @@ def written(classifier: Any) -> str:
 
 
 def main() -> None:
-    """Validate, or grow and keep."""
+    """Grow and keep if that is wanted, and validate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="the folder with html/ and ground-truth/")
     parser.add_argument("--write", action="store_true", help="grow on all pages and keep the trees")
+    parser.add_argument("--processes", type=int, default=2)
     wanted = parser.parse_args()
-    samples = [each for page in pages(wanted.data) if (each := sample(page)) is not None]
-    if wanted.write:
-        selection.WEIGHTS.write_text(written(grown(samples)))
-        return
-    for page_type, scores in sorted(cross_validated(samples).items()):
-        print(f"{page_type:14} {len(scores):4} {sum(scores) / len(scores):.3f}")
+    with Pool(wanted.processes) as pool:
+        every = list(pages(wanted.data))
+        found = pool.map(sample, every, 4)
+        samples = [each for each in found if each is not None]
+        if wanted.write:
+            selection.WEIGHTS.write_text(grown(samples) + "\n")
+        rest = [page for page, each in zip(every, found, strict=True) if each is None]
+        print(report(cross_validated(samples, rest, pool)))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 LONGEST_LINE = 1000
 """Characters of a title, an author or a date."""
+
+_UNSEEN = re.compile(
+    "(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f"
+    "|[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff][\U000e0100-\U000e01ef])"
+    "|[\U000e0000-\U000e007f\U000e0100-\U000e01ef]+|[\ufe00-\ufe0f]{2,}"
+)
+"""Letters without a shape; a flag is made of some, and one may follow an ideograph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +57,12 @@ class Page:
 
 
 def whole(text: str) -> str:
-    """Return a text with half characters replaced, which no JSON writer takes."""
-    return text.encode("utf-8", "replace").decode()
+    """Return a text that any JSON writer takes, without letters that nobody sees.
+
+    Half characters are replaced. Unicode's tags and selectors of variants, in rows that no script
+    uses, would speak to a model alone.
+    """
+    return _UNSEEN.sub(r"\1", text.encode("utf-8", "replace").decode())
 
 
 def one_line(text: str) -> str:

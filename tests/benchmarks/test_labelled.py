@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.labelled import Labelled, code_kept, f1, plain, rows_kept
+from benchmarks.eastern import eastern
+from benchmarks.labelled import Labelled, code_kept, f1, plain, rows_kept, words
 from benchmarks.truth import labels
 
 PAGE = Labelled(
@@ -38,3 +39,18 @@ def test_a_block_is_in_the_truth_by_its_words_and_a_short_one_by_its_place() -> 
     long, other = "The harbour lies in a bay to the north", "Nobody remembers who began all of it"
     texts = ["Home", long, "Bell", other, "Home", "Something else that is nowhere in there"]
     assert labels(texts, f"{long}\nBell\n{other}") == [0, 1, 1, 1, 0, 0]
+
+
+def test_chinese_and_japanese_count_by_pairs_of_neighbouring_letters() -> None:
+    assert words("港口 of 2024年，山") == ["港口", "of", "2024", "年", "山"]
+    assert words("海湾里") == ["海湾", "湾里"]
+    assert f1("港口的钟", "港口的钟。") == 1
+    assert 0 < f1("港口的船", "港口的钟") < 1
+
+
+def test_the_eastern_pages_are_sent_as_they_say_and_their_marks_are_gone() -> None:
+    found = {page.name: page for page in eastern()}
+    assert len(found) >= 12
+    assert all(page.truth.strip() and b"<!--main" not in page.body for page in found.values())
+    assert "岬（みさき）の灯台" in found["novel_ja"].truth
+    assert found["news_cn"].body.decode("gbk")

@@ -11,7 +11,8 @@ from lxml import etree
 from mcp_servers.web.page import Page
 from mcp_servers.web.reading import data, feeds, hypertext, office, pdf, statuses
 from mcp_servers.web.reading.charset import decode
-from mcp_servers.web.reading.dom import drop_hidden, parse, visible
+from mcp_servers.web.reading.dom import parse, visible
+from mcp_servers.web.reading.hidden import drop_hidden
 from mcp_servers.web.reading.kinds import kind_of
 from mcp_servers.web.reading.markdown import render
 

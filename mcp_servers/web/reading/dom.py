@@ -1,4 +1,4 @@
-"""The tree of an HTML document: parsed, cut into leaf blocks, and what is not shown removed."""
+"""The tree of an HTML document: parsed, completed as its scripts would, cut into leaf blocks."""
 
 from __future__ import annotations
 
@@ -66,47 +66,8 @@ ATOMS = frozenset({"pre", "tex"})
 DEEPEST = 120
 """Levels of nesting that are kept; what is deeper is read as plain text."""
 
-_SILENT = (
-    "script",
-    "style",
-    "noscript",
-    "template",
-    "head",
-    "iframe",
-    "object",
-    "embed",
-    "svg",
-    "canvas",
-    "audio",
-    "video",
-    "button",
-    "input",
-    "select",
-    "textarea",
-    "dialog",
-    "datalist",
-)
-_HIDDEN_STYLE = re.compile(
-    r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)"
-    r"|font-size\s*:\s*0(?:px|em|rem|%)?\s*(?:;|!|$)|text-indent\s*:\s*-\d{3,}"
-    r"|(?:left|top)\s*:\s*-\d{4,}|clip\s*:\s*rect\(\s*[01])",
-    re.IGNORECASE,
-)
-_CLEAR_STYLE = re.compile(r"(?:^|;)\s*opacity\s*:\s*0(?:\.0+)?\s*(?:;|!|$)", re.IGNORECASE)
-_MOVING = re.compile(
-    r"transform|transition|animat|fade|reveal|motion|aos|wow|slide|filter", re.IGNORECASE
-)
-_HIDDEN_CLASS = re.compile(
-    r"(?:^|\s)(?:sr-only|visually-?hidden|screen-reader(?:-text|-only)?|u-hidden-visually"
-    r"|assistive-text"
-    r"|element-invisible|d-none|is-hidden|hidden)(?:\s|$)",
-    re.IGNORECASE,
-)
-_SHOWN_CLASS = re.compile(
-    r"(?:^|\s)(?:\w+:(?:block|flex|grid|inline\S*|table\S*|contents|not-sr-only)"
-    r"|d-\w+-(?:block|flex|grid|inline\S*))(?:\s|$)"
-)
-"""Classes by which what is hidden on a small screen is shown on a large one."""
+_NEXT_TO_NOTHING = 300
+"""Characters of a page that is only a place for its scripts to fill."""
 
 _SPACE = re.compile(r"\s+")
 _IGNORED = re.compile(
@@ -139,16 +100,6 @@ def drop_tree(element: HtmlElement) -> None:
         element.drop_tree()
 
 
-def drop_hidden(root: HtmlElement) -> None:
-    """Remove what a browser would not show as text."""
-    for element in list(root.iter(*_SILENT)):
-        drop_tree(element)
-    whole = len(root.text_content())
-    for element in list(root.iter(etree.Element)):
-        if element.tag not in ("html", "body", "tex") and _is_hidden(element, whole):
-            drop_tree(element)
-
-
 def unveil(root: HtmlElement) -> None:
     """Show what scripts would show: pieces that come hidden, text for browsers without scripts."""
     _put_streamed(root)
@@ -159,50 +110,35 @@ def _put_streamed(root: HtmlElement) -> None:
     """Put what React streamed as hidden pieces to where its script would."""
     places = {str(place.get("id")): place for place in root.iter("template") if place.get("id")}
     for piece in root.xpath("//div[@hidden and starts-with(@id, 'S:')]"):
-        del piece.attrib["hidden"]
         number = piece.get("id")[2:]
         place = places.get(f"B:{number}", places.get(f"P:{number}"))
+        # Without its place no script shows it either.
         if place is not None and place not in piece.iter("template"):
+            del piece.attrib["hidden"]
             place.addprevious(piece)
 
 
 def _unwrap_noscript(root: HtmlElement) -> None:
-    """Let text for browsers without scripts count if it is most of what the page has."""
+    """Let text for browsers without scripts count if the page has next to nothing else."""
     body = root.find("body")
-    silent = list(root.iter("noscript"))
-    for element in silent:
-        text = len(visible(element.text_content()))
-        if text > 1000 and body is not None:
-            whole = sum(len(t) for t in body.itertext() if t.strip())
-            scripts = sum(len(s.text_content()) for s in body.iter("script", "style", "template"))
-            if text * 2 > whole - scripts:
-                element.tag = "div"
+    silent = [n for n in root.iter("noscript") if len(visible(n.text_content())) > 1000]
+    if body is not None and silent and _shown_size(body) < _NEXT_TO_NOTHING:
+        for element in silent:
+            element.tag = "div"
 
 
-def _is_hidden(element: HtmlElement, whole: int) -> bool:
-    attributes = element.attrib
-    # The panels of tabs are one click away: they are read, as closed `details` are.
-    if not attributes or attributes.get("role") == "tabpanel":
-        return False
-    if "hidden" in attributes and attributes["hidden"].lower() != "until-found":
-        return True
-    style = attributes.get("style")
-    if style and _HIDDEN_STYLE.search(style):
-        return True
-    names = attributes.get("class") or ""
-    if style and _CLEAR_STYLE.search(style):
-        moving = _MOVING.search(style) or _MOVING.search(names) or "data-w-id" in attributes
-        return not moving and len(element.text_content()) * 3 < whole
-    if _HIDDEN_CLASS.search(names) and not _SHOWN_CLASS.search(names):
-        return len(element.text_content()) * 3 < whole and not _fills_cell(element)
-    return False
-
-
-def _fills_cell(element: HtmlElement) -> bool:
-    """Tell whether a short text stands for a picture in a cell of a table, as "yes" for a tick."""
-    text = visible(element.text_content())
-    cell = next(element.iterancestors("td"), None)
-    return cell is not None and len(text) < 20 and visible(cell.text_content()) == text
+def _shown_size(body: HtmlElement) -> int:
+    """Return how many characters there are outside of scripts and what is for their lack."""
+    found = 0
+    waiting = [body]
+    while waiting:
+        element = waiting.pop()
+        found += len(visible(element.text or ""))
+        for child in element:
+            found += len(visible(child.tail or ""))
+            if child.tag not in ("script", "style", "template", "noscript"):
+                waiting.append(child)
+    return found
 
 
 def _flatten(root: HtmlElement) -> None:

@@ -11,7 +11,7 @@ from itertools import accumulate
 import numpy as np
 from lxml.html import HtmlElement
 
-from mcp_servers.web.reading.leaf import Leaf, key, measured
+from mcp_servers.web.reading.leaf import WIDE, Leaf, key, measured, size_of
 from mcp_servers.web.reading.names import Inherited, inherited
 
 _PHRASE = re.compile(
@@ -23,6 +23,24 @@ _PHRASE = re.compile(
     r" (?:our|the) app|skip to",
     re.IGNORECASE,
 )
+_EASTERN_PHRASE = re.compile(
+    # Chinese, in both scripts
+    "[版著][权權]|[转轉][载載]|免[责責][声聲]明|[责責]任[编編][辑輯]|[编編][辑輯][:：]|分享[到至]|[举舉][报報]"
+    "|相[关關](?:[阅閱][读讀]|文章|[新推]|[问問][题題])|延伸[阅閱][读讀]|[推猜](?:荐|薦|你喜)|看了又看"
+    "|[热熱][门門点點]|排行|上一[篇页頁]|下一[篇页頁]|[当當您]前?的?位置|首[页頁]|[登註注][录錄入册冊]"
+    "|[购購]物[车車]|立即[购購]|[关關][于於注]我[们們]|[联聯][系系絡络]我[们們]|[隐隱][私私]|服[务務][条條]款"
+    "|[备備]案|[许許]可[证證]|收藏|点击|點擊|返回|回[复覆]|[评評][论論]|查看[:：更]|[阅閱][读讀](?:次[数數]|全文)"
+    "|[发發]布|[发發]表[于於]|打印|列印|[关關][闭閉]|[导導][航覽]|[分目][类類][录錄次]?[:：]|[订訂][阅閱]|客服|退[货貨]|[主承][办辦][:：]|[邮郵][编編遞]"
+    # Japanese
+    "|無断|著作|プライバシー|個人情報|利用規約|商取引|問い合わせ|会社概要|運営|ログイン|[会新][員規]登録"
+    "|シェア|ツイート|ブックマーク|関連(?:記事|ニュース|する)|ランキング|人気|おすすめ|買った人|[前次]へ|トップ|ホーム"
+    "|カート|カゴ|お気に入り|マイページ|送料|通報|続きを読|もっと見|広告|フォロー|サイトマップ|検索|ナビゲーション"
+    "|カテゴリ|回答日時|参考になった|最終更新"
+)
+"""The like in blocks so short that they hold nothing else."""
+
+_SHORT = 150
+
 _LD = {
     "article": re.compile(r'"@type"\s*:\s*\[?\s*"(?:\w*Article|BlogPosting|Report)"'),
     "product": re.compile(r'"@type"\s*:\s*\[?\s*"(?:Product\w*|Vehicle|Book)"'),
@@ -32,6 +50,8 @@ _LD = {
     "forum": re.compile(r'"@type"\s*:\s*\[?\s*"(?:DiscussionForumPosting|QAPage|Question|Answer)"'),
 }
 _WORD = re.compile(r"\w+")
+_UPPER = 0.03
+"""The share of capitals in English, which letters without case are given."""
 
 
 @dataclass(slots=True)
@@ -59,12 +79,12 @@ def matrix(blocks: list[HtmlElement], chosen_text: str, source: str) -> np.ndarr
     for item in items:
         for element in (item.element, *item.above):
             _add(masses[element], item)
-    page = _page(items, len(whole), source)
+    page = _page(items, size_of(whole), source)
     known: Inherited = {}
     own = [_own(item) for item in items]
     places = _places(items)
     flags = [float(item.chosen) for item in items]
-    sizes = [float(len(item.key)) for item in items]
+    sizes = [item.size for item in items]
     around = _around(flags, sizes)
     repeats = _repeats(items)
     rows = []
@@ -81,7 +101,7 @@ def matrix(blocks: list[HtmlElement], chosen_text: str, source: str) -> np.ndarr
 
 
 def _add(mass: Mass, item: Leaf) -> None:
-    size = len(item.key)
+    size = item.size
     mass.chars += size
     mass.linked += min(item.linked, size)
     mass.chosen += size * item.chosen
@@ -90,8 +110,8 @@ def _add(mass: Mass, item: Leaf) -> None:
 
 
 def _own(item: Leaf) -> list[float]:
-    text, size = item.text.strip(), len(item.key)
-    words = _WORD.findall(text)
+    text, size = item.text.strip(), item.size
+    words = _words(item, text)
     tag = str(item.element.tag)
     level = int(tag[1]) if len(tag) == 2 and tag[0] == "h" and tag[1].isdigit() else 0
     return [
@@ -99,25 +119,38 @@ def _own(item: Leaf) -> list[float]:
         min(1.0, item.linked / size) if size else 0.0,
         float(item.chosen),
         float(level),
-        len(re.findall(r"[.!?。！？](?:\s|$)|[。！？]", text)) / (len(words) + 1),
-        float(bool(_PHRASE.search(text[:300]))),
-        len(re.findall(r"[,;，、]", text)) / (len(words) + 1),
+        len(re.findall(r"[.!?。！？](?:\s|$)|[。！？]", text)) / (words + 1),
+        float(_is_phrase(item, text)),
+        len(re.findall(r"[,;，、]", text)) / (words + 1),
         sum(c.isdigit() for c in text) / (len(text) + 1),
-        sum(c.isupper() for c in text) / (len(text) + 1),
-        size / (len(words) + 1),
-        float(len(words)),
+        (sum(c.isupper() for c in text) + _UPPER * item.wide) / (len(text) + 1),
+        size / (words + 1),
+        words,
         float(tag == "p"),
         float(tag == "li"),
         float(tag in ("td", "th")),
         float(tag in ("pre", "tex")),
         float(tag in ("dt", "dd")),
         float(tag in ("figcaption", "caption")),
-        float(text[-1:] in ".!?。！？:;"),
-        float(text[-1:] == ":"),
-        float("?" in text[-2:]),
-        float(text[:1].isupper()),
+        float(text[-1:] in ".!?。！？:;：；」』"),
+        float(text[-1:] in (":", "：")),
+        float("?" in text[-2:] or "？" in text[-2:]),
+        float(text[:1].isupper() or WIDE.match(text[:1]) is not None),
         float(item.linked > 0),
     ]
+
+
+def _is_phrase(item: Leaf, text: str) -> bool:
+    if item.wide and item.size < _SHORT and _EASTERN_PHRASE.search(text):
+        return True
+    return _PHRASE.search(text[:300]) is not None
+
+
+def _words(item: Leaf, text: str) -> float:
+    """Return how many words there are; where none are set apart, as many as are likely."""
+    if not item.wide:
+        return float(len(_WORD.findall(text)))
+    return len(_WORD.findall(WIDE.sub(" ", text))) + item.wide / 2
 
 
 def _surroundings(item: Leaf, masses: dict[HtmlElement, Mass], whole: float) -> list[float]:
@@ -143,14 +176,14 @@ def _surroundings(item: Leaf, masses: dict[HtmlElement, Mass], whole: float) -> 
 
 
 def _places(items: list[Leaf]) -> list[list[float]]:
-    total = sum(len(item.key) for item in items) + 1
+    total = sum(item.size for item in items) + 1
     heads = [i for i, item in enumerate(items) if item.element.tag == "h1"]
     h1 = heads[0] if heads else -1
-    chosen = [i for i, item in enumerate(items) if item.chosen and len(item.key) >= 20]
+    chosen = [i for i, item in enumerate(items) if item.chosen and item.size >= 20]
     first, last = (chosen[0], chosen[-1]) if chosen else (-1, -1)
     seen: Counter[str] = Counter()
     counts = Counter(item.key for item in items)
-    so_far, found = 0, []
+    so_far, found = 0.0, []
     for i, item in enumerate(items):
         found.append(
             [
@@ -166,7 +199,7 @@ def _places(items: list[Leaf]) -> list[list[float]]:
             ]
         )
         seen[item.key] += 1
-        so_far += len(item.key)
+        so_far += item.size
     return found
 
 
@@ -214,16 +247,16 @@ def _shape(element: HtmlElement) -> str:
     return f"{element.tag}.{(element.get('class') or '').split(' ')[0]}"
 
 
-def _page(items: list[Leaf], chosen: int, source: str) -> list[float]:
-    chars = sum(len(item.key) for item in items)
-    linked = sum(min(item.linked, len(item.key)) for item in items)
+def _page(items: list[Leaf], chosen: float, source: str) -> list[float]:
+    chars = sum(item.size for item in items)
+    linked = sum(min(item.linked, item.size) for item in items)
     return [
         math.log1p(chosen),
         math.log1p(chars),
         min(2.0, chosen / (chars + 1)),
         linked / (chars + 1),
         math.log1p(len(items)),
-        float(sum(len(item.key) > 200 for item in items)),
+        float(sum(item.size > 200 for item in items)),
         float(re.search(r"og:type[\"'][^>]*article", source[:200_000]) is not None),
         float(re.search(r"og:type[\"'][^>]*product", source[:200_000]) is not None),
         *(float(pattern.search(source) is not None) for pattern in _LD.values()),

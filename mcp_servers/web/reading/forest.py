@@ -48,7 +48,12 @@ class Forest:
 
 def load(path: Path) -> Forest:
     """Return the forest in a file that `benchmarks/train.py` wrote."""
-    found = json.loads(path.read_text())
+    return loads(path.read_text())
+
+
+def loads(text: str) -> Forest:
+    """Return the forest that `benchmarks/train.py` wrote."""
+    found = json.loads(text)
     roots, feature, left, right = (
         np.array(found[name], np.int32) for name in ("roots", "feature", "left", "right")
     )

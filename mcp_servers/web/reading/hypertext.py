@@ -8,8 +8,10 @@ from urllib.parse import urljoin
 
 from lxml.html import HtmlElement
 
-from mcp_servers.web.reading import code, declared, formulas, selection
-from mcp_servers.web.reading.dom import drop_hidden, drop_tree, leaves, parse, unveil, visible
+from mcp_servers.web.reading import code, declared, formulas, ruby, selection
+from mcp_servers.web.reading.dom import drop_tree, leaves, parse, unveil, visible
+from mcp_servers.web.reading.forest import Forest
+from mcp_servers.web.reading.hidden import drop_hidden
 from mcp_servers.web.reading.markdown import render
 from mcp_servers.web.reading.metadata import Metadata, metadata
 
@@ -34,29 +36,54 @@ class Document:
     shown: str
 
 
-def read(source: str, url: str) -> Document:
-    """Read a page."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A page before its main content is chosen.
+
+    Args:
+        root: Its tree without what is not shown; `original` as it came.
+        blocks: The leaf blocks in order.
+        suggested: What another extractor holds to be the main content.
+    """
+
+    root: HtmlElement
+    original: HtmlElement
+    about: Metadata
+    blocks: list[HtmlElement]
+    suggested: str
+
+
+def prepare(source: str, url: str) -> Prepared | None:
+    """Return the page cut into blocks; None if there is nothing in it."""
     root = parse(source)
     if root is None:
-        return Document("", Metadata(), None, "")
+        return None
     unveil(root)
     original = deepcopy(root)
     small = source.count("<") <= selection.MOST_TAGS
     about = metadata(root, url) if small else Metadata(visible(root.findtext(".//title") or ""))
     formulas.gather(root)
+    ruby.gather(root)
     suggested = selection.suggest(root, url) if small else ""
     drop_hidden(root)
     code.gather(root)
-    blocks = leaves(root)
-    shown = " ".join(visible(block.text_content()) for block in blocks)
-    kept = set(selection.choose(blocks, suggested, source))
-    for block in blocks:
+    return Prepared(root, original, about, leaves(root), suggested)
+
+
+def read(source: str, url: str, forest: Forest | None = None) -> Document:
+    """Read a page; other trees than the kept ones choose its blocks if there are any."""
+    page = prepare(source, url)
+    if page is None:
+        return Document("", Metadata(), None, "")
+    shown = " ".join(visible(block.text_content()) for block in page.blocks)
+    kept = set(selection.choose(page.blocks, page.suggested, source, forest))
+    for block in page.blocks:
         if block not in kept:
             drop_tree(block)
-    markdown = render(root, _base(original, url))
-    if len(shown) < SPARSE and len(text := declared.body(original)) > 2 * len(shown):
+    markdown = render(page.root, _base(page.original, url))
+    if len(shown) < SPARSE and len(text := declared.body(page.original)) > 2 * len(shown):
         markdown = text
-    return Document(markdown, about, original, shown)
+    return Document(markdown, page.about, page.original, shown)
 
 
 def _base(root: HtmlElement, url: str) -> str:

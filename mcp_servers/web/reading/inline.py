@@ -7,9 +7,14 @@ from urllib.parse import urljoin, urlsplit
 
 from lxml.html import HtmlElement
 
+from mcp_servers.web.reading.leaf import EASTERN
+
 _MARKS = {"b": "**", "strong": "**", "i": "*", "em": "*", "del": "~~", "s": "~~", "strike": "~~"}
 _ANCHORS = frozenset({"¶", "#", "§", "🔗", "⚓", "link"})
 _LINKED = frozenset({"http", "https", "mailto", "ftp"})
+_BROKEN = re.compile(rf"({EASTERN})[ \t\r]*\n[ \t\r\n]*(?={EASTERN})")
+"""Lines within a text of Chinese or Japanese, which knows no spaces between words."""
+
 _SPACES = re.compile(r"[ \t\r\n\f\v\xa0\u200b\u2028\u2029]+")
 
 
@@ -27,7 +32,7 @@ class Inline:
         """Return the Markdown of what is in `element`; with `plain`, as one line."""
         pieces: list[str] = []
         self._gather(element, pieces, marked=plain)
-        written = "".join(pieces)
+        written = _BROKEN.sub(r"\1", "".join(pieces))
         lines = [_SPACES.sub(" ", line).strip() for line in written.split("\x00")]
         if plain:
             return " ".join(line for line in lines if line)

@@ -8,6 +8,14 @@ from dataclasses import dataclass, field
 from lxml.html import HtmlElement
 
 _LETTERS = re.compile(r"[\W_]+")
+EASTERN = r"[\u3001-\u3003\u3005-\u3011\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uff1f]"
+"""Letters and marks of Chinese and Japanese."""
+
+WIDE = re.compile(r"[\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af]")
+"""Letters of Chinese, Japanese and Korean: two or so are a word, and there is no upper case."""
+
+_WORTH = 2.5
+"""How many letters of an alphabet say as much as one of those."""
 
 
 @dataclass(slots=True)
@@ -17,9 +25,15 @@ class Leaf:
     element: HtmlElement
     text: str
     key: str
-    linked: int
+    wide: int
+    linked: float
     chosen: bool
     above: list[HtmlElement] = field(default_factory=list)
+
+    @property
+    def size(self) -> float:
+        """How much text it is, in letters of an alphabet."""
+        return len(self.key) + (_WORTH - 1) * self.wide
 
 
 def key(text: str) -> str:
@@ -34,14 +48,20 @@ def measured(blocks: list[HtmlElement], chosen_text: str) -> list[Leaf]:
     for block in blocks:
         text = block.text_content()
         compact = key(text)
-        linked = sum(len(key(a.text_content())) for a in block.iter("a"))
-        above = list(block.iterancestors())
-        if not linked and any(a.tag == "a" for a in above):
-            linked = len(compact)
-        chosen = bool(compact) and compact in whole
-        if chosen and len(compact) >= 20:
+        item = Leaf(block, text, compact, len(WIDE.findall(compact)), 0, False)
+        item.above = list(block.iterancestors())
+        item.linked = sum(size_of(key(a.text_content())) for a in block.iter("a"))
+        if not item.linked and any(a.tag == "a" for a in item.above):
+            item.linked = item.size
+        item.chosen = bool(compact) and compact in whole
+        if item.chosen and item.size >= 20:
             at = whole.index(compact) + len(compact)
-        elif chosen:
-            chosen = compact in whole[max(0, at - 200) : at + 400]
-        items.append(Leaf(block, text, compact, linked, chosen, above))
+        elif item.chosen:
+            item.chosen = compact in whole[max(0, at - 200) : at + 400]
+        items.append(item)
     return items
+
+
+def size_of(compact: str) -> float:
+    """Return how much text a key stands for, in letters of an alphabet."""
+    return len(compact) + (_WORTH - 1) * len(WIDE.findall(compact))

@@ -7,10 +7,11 @@ import re
 from lxml.html import HtmlElement
 
 _WORDS = {
-    "nav": r"nav|menu|breadcrumb|toc\b|table-of-contents|pagination|pager",
-    "edge": r"header|footer|masthead|topbar|toolbar|copyright|legal",
+    "nav": r"nav|menu|crumb|topicpath|pankuzu|toc\b|table-of-contents|pagination|pager",
+    "edge": r"header|footer|masthead|topbar|top-bar|toolbar|copyright|legal|declare|disclaimer"
+    r"|print-?footer|cat-?links",
     "side": r"side-?bar|aside|rail\b|widget|right-?col|secondary|complementary",
-    "more": r"related|recommend|more-|popular|trending|latest|recent|also|next-|suggest"
+    "more": r"relate|recommend|ranking|more-|popular|trending|latest|recent|also|next-|suggest"
     r"|similar|upsell|cross-?sell",
     "share": r"share|social|follow|subscribe|newsletter|sign-?up|signup|cta\b|promo|banner"
     r"|advert|\bads?\b|sponsor",

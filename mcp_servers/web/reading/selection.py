@@ -23,8 +23,11 @@ MOST_BLOCKS = 12_000
 MOST_TAGS = 60_000
 """Tags of a page beyond which trafilatura is not asked: it would take minutes."""
 
-_WITHIN, _WHOLE = 0.8, 6
-"""How much a table of so many cells inherits from the less likely of its two neighbours."""
+_WHOLE = 6
+"""Cells from which on a table is as likely as the less likely of its two neighbours."""
+
+_KEYED = 0.5
+"""How likely names and their values are at least: nine in ten such tables are main content."""
 
 _AROUND = ("nav", "header", "footer", "aside", "form")
 _WORD = re.compile(r"[^\W\d_]+|\d+")
@@ -44,20 +47,24 @@ def suggest(root: HtmlElement, url: str) -> str:
         return ""
 
 
-def choose(blocks: list[HtmlElement], suggested: str, source: str) -> list[HtmlElement]:
+def choose(
+    blocks: list[HtmlElement], suggested: str, source: str, forest: Forest | None = None
+) -> list[HtmlElement]:
     """Return the blocks that are the main content.
 
     Args:
         blocks: The leaf blocks in order.
         suggested: What `suggest` gave.
         source: The HTML.
+        forest: Trees that judge the blocks; the kept ones unless others are given.
     """
     if not blocks:
         return []
     if len(blocks) > MOST_BLOCKS:
         return [b for b in blocks if not any(a.tag in _AROUND for a in b.iterancestors())]
-    sizes = np.array([_words(block) for block in blocks], np.float64)
-    likely = _with_tables(blocks, _forest().probabilities(matrix(blocks, suggested, source)), sizes)
+    sizes = np.array([words(block) for block in blocks], np.float64)
+    likely = (forest or _forest()).probabilities(matrix(blocks, suggested, source))
+    likely = _with_tables(blocks, likely, sizes)
     kept = best_set(likely, sizes)
     return [block for block, keep in zip(blocks, kept, strict=True) if keep]
 
@@ -83,7 +90,8 @@ def _forest() -> Forest:
     return load(WEIGHTS)
 
 
-def _words(block: HtmlElement) -> int:
+def words(block: HtmlElement) -> int:
+    """Return how many words are in a block; of Chinese and the like, half the letters."""
     text = block.text_content()
     return len(_WORD.findall(text)) + len(_WIDE.findall(text)) // 2
 
@@ -103,5 +111,7 @@ def _with_tables(
                 likely[max(0, places[0] - 1)], likely[min(len(blocks), places[-1] + 2) - 1]
             )
             mean = np.average(likely[places], weights=sizes[places] + 0.1)
-            likely[places] = max(mean, _WITHIN * within) if len(places) >= _WHOLE else mean
+            if len(places) >= _WHOLE:
+                mean = max(mean, within, _KEYED * tables.is_keyed(table))
+            likely[places] = mean
     return likely

@@ -11,6 +11,12 @@ MOST_CELLS = 200_000
 _LONG, _LONG_ALONE = 1500, 600
 """Characters of a cell that lays out a page; in a table of one row, fewer tell."""
 
+_PARTS = ("div", "h2", "h3", "h4", "form", "article", "section")
+"""Parts of a page; a table of one row that has several of them in a cell lays them out."""
+
+_FEW = 3
+"""Rows from which on one can tell what they are."""
+
 _LAYOUT_ROLES = ("presentation", "none")
 
 
@@ -24,8 +30,21 @@ def is_data(table: HtmlElement) -> bool:
         return False
     if table.find(".//th") is not None or table.find("caption") is not None:
         return True
+    if len(rows) == 1 and any(_parts(cell) > 1 for cell in cells(rows[0])):
+        return False
     longest = max(len(cell.text_content()) for row in rows for cell in cells(row))
     return longest < (_LONG if len(rows) > 1 else _LONG_ALONE) and table.find(".//h1") is None
+
+
+def _parts(cell: HtmlElement) -> int:
+    """Return how many parts of a page lie in a cell."""
+    return sum(bool(part.text_content().strip()) for part in cell.iter(*_PARTS))
+
+
+def is_keyed(table: HtmlElement) -> bool:
+    """Tell whether most rows are a name and its value, as of a product's properties."""
+    widths = [sum(bool(c.text_content().strip()) for c in cells(row)) for row in own_rows(table)]
+    return len(widths) >= _FEW and widths.count(2) * 5 >= len(widths) * 4
 
 
 def own_rows(table: HtmlElement) -> list[HtmlElement]:

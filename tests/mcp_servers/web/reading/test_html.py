@@ -95,6 +95,25 @@ def test_a_table_that_lays_out_the_page_is_no_table() -> None:
     assert "| ---" not in found.markdown
 
 
+def test_a_table_that_lays_out_posts_is_no_table_though_it_says_nothing_of_it() -> None:
+    post = (
+        '<table><tr><td class="by"><div><a href="/u/1">keeper</a></div><p>Posts: 88</p></td>'
+        f'<td class="text"><div>Posted at noon</div><div>{PROSE[:90]}</div></td></tr></table>'
+    )
+    assert "| ---" not in reading(post * 3).markdown
+
+
+def test_a_table_of_one_row_is_a_table() -> None:
+    row = "<table><tr><td><p>Draught at low tide</p></td><td>4 metres</td></tr></table>"
+    assert "| Draught at low tide | 4 metres |" in reading(row).markdown
+
+
+def test_what_mediawiki_puts_beside_a_heading_is_no_part_of_it() -> None:
+    edit = '<span class="mw-editsection">[<a href="/edit">edit</a>]</span>'
+    found = reading(f"<h2>The bell{edit}</h2><p>{PROSE[:120]}</p>")
+    assert "## The bell\n" in found.markdown
+
+
 def test_lists_are_nested_and_numbered_from_where_they_start() -> None:
     found = reading(
         '<p>What is needed before anybody sails:</p><ol start="3"><li>A boat that holds water out<ul><li>with oars</li>'
@@ -104,6 +123,16 @@ def test_lists_are_nested_and_numbered_from_where_they_start() -> None:
         "3. A boat that holds water out\n   - with oars\n   - and a sail\n4. Somebody who"
         " knows the bay"
     ) in found.markdown
+
+
+def test_a_list_of_tasks_says_which_are_done() -> None:
+    tasks = "".join(
+        f'<li><input type="checkbox" {state} disabled> {what} before the fog comes in</li>'
+        for state, what in (("checked", "Ring the bell"), ("", "Light the lamp"))
+    )
+    found = reading(f"<p>What the keeper has to do today:</p><ul>{tasks}</ul>").markdown
+    assert "- [x] Ring the bell before" in found
+    assert "- [ ] Light the lamp before" in found
 
 
 def test_mathematics_becomes_tex_whatever_it_was_made_with() -> None:

@@ -6,8 +6,9 @@ from itertools import product
 
 import numpy as np
 
+from mcp_servers.web.reading.dom import leaves, parse
 from mcp_servers.web.reading.forest import Forest, load
-from mcp_servers.web.reading.selection import WEIGHTS, best_set
+from mcp_servers.web.reading.selection import WEIGHTS, best_set, choose
 
 
 def test_a_tree_is_followed_to_its_leaf() -> None:
@@ -49,3 +50,29 @@ def test_the_kept_trees_fit_together() -> None:
     inner = forest.left != np.arange(nodes)
     assert (forest.left[inner] > np.arange(nodes)[inner]).all()
     assert (forest.right[inner] > np.arange(nodes)[inner]).all()
+
+
+# One question: whether the block is a paragraph; it takes nothing else for content.
+PARAGRAPHS = Forest(
+    0.0,
+    np.array([0], np.int32),
+    np.array([11, 0, 0], np.int32),
+    np.array([0.5, 0, 0]),
+    np.array([1, 1, 2], np.int32),
+    np.array([2, 1, 2], np.int32),
+    np.array([0, -3.0, 3.0]),
+)
+
+
+def kept_cells(rows: str) -> int:
+    paragraph = "<p>Words about the thing that is sold here, and many more of them.</p>"
+    root = parse(f"<body>{paragraph * 5}<div>Ad</div><table>{rows}</table><form>x</form></body>")
+    assert root is not None
+    return sum(block.tag == "td" for block in choose(leaves(root), "", "", PARAGRAPHS))
+
+
+def test_a_table_of_names_and_values_is_likely_whatever_the_trees_make_of_its_cells() -> None:
+    keyed = "".join(f"<tr><td>Length {i}</td><td>{i} metres</td></tr>" for i in range(4))
+    assert kept_cells(keyed) == 8
+    # Two rows are too few to tell.
+    assert kept_cells("<tr><td>Length</td><td>4 metres</td></tr>" * 2) == 0
