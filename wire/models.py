@@ -161,7 +161,8 @@ class NodeReport(BaseModel):
 
     `boot` changes whenever the node's process does; `revision` whenever anything but load does.
     `registered` says which registrations it has, by name with their revision; `capabilities`, what
-    this machine has beyond others, such as `browser`.
+    this machine has beyond others, such as `browser`. `files_area` is the same for nodes that share
+    one file area, as those of a machine do.
     """
 
     id: NodeId
@@ -176,6 +177,7 @@ class NodeReport(BaseModel):
     revision: str = ""
     version: str = ""
     registered: dict[str, int] = {}
+    files_area: str = ""
 
     @property
     def stamp(self) -> tuple[str, ...]:
