@@ -20,6 +20,8 @@ MAX_TOOL_NAME = 64
 
 FACTS = "agentdock/facts"
 """What a tool's definition holds in `_meta` for /health to show, such as how code is isolated."""
+WARNING = "warning"
+"""The fact that is told in the log, too: what people should mend."""
 MAX_FACTS = 20
 MAX_FACT = 100
 

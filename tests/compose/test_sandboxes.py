@@ -10,6 +10,7 @@ from tests.compose.deployment import EXPLORE, FULL, Deployment, eventually
 
 PROMISED = {"files", "processes", "secrets", "network", "kernel"}
 TRIES = 40
+WEAKER = "weaker than namespaces"
 
 
 def opened(deployment: Deployment, service: str) -> str:
@@ -81,3 +82,21 @@ def test_each_sandbox_id_names_its_node_and_can_be_signed_by_no_other(
     answer = deployment.call("run_command", command="true", sandbox_id=forged)
     assert answer.status_code == 200
     assert "Failed to connect to sandbox" in answer.text
+
+
+def test_where_the_engines_own_profile_is_left_that_is_said_in_the_log_and_in_the_summary(
+    deployment: Deployment,
+) -> None:
+    hardened = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init"]
+    secret = ["--env", f"AGENTDOCK_SECRET={'s' * 32}", "--tmpfs", "/data:mode=1777"]
+    image = f"{EXPLORE}:{deployment.project}"
+    node = deployment.run("docker", "run", "--detach", *hardened, *secret, image).strip()
+    try:
+        eventually(lambda: WEAKER in deployment.run("docker", "logs", node, check=False), 30)
+        said = deployment.run("docker", "logs", node, check=False)
+        assert re.search(rf"WARNING +node \S+ tool server sandbox: {WEAKER}", said)
+    finally:
+        deployment.run("docker", "rm", "--force", node)
+    health = deployment.client.get("/health").text
+    assert "namespaces" in health
+    assert WEAKER not in health
