@@ -16,7 +16,9 @@ WEAKER = "weaker than namespaces"
 def opened(deployment: Deployment, service: str) -> str:
     """Open a sandbox on a node of that service and return its id."""
     for _ in range(TRIES):
-        answer = deployment.call("create_sandbox").json()
+        told = deployment.call("create_sandbox")
+        assert told.status_code == 200, told.text
+        answer = told.json()
         if answer["node"].startswith(service.removeprefix("agentdock-node-")):
             fields = answer["structured_content"]
             assert fields["level"] == "namespaces"
@@ -88,7 +90,7 @@ def test_where_the_engines_own_profile_is_left_that_is_said_in_the_log_and_in_th
     deployment: Deployment,
 ) -> None:
     hardened = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init"]
-    secret = ["--env", f"AGENTDOCK_SECRET={'s' * 32}", "--tmpfs", "/data:mode=1777"]
+    secret = ["--env", f"AGENTDOCK_SECRET={'s' * 32}", "--volume", "/data"]
     image = f"{EXPLORE}:{deployment.project}"
     node = deployment.run("docker", "run", "--detach", *hardened, *secret, image).strip()
     try:
@@ -96,7 +98,7 @@ def test_where_the_engines_own_profile_is_left_that_is_said_in_the_log_and_in_th
         said = deployment.run("docker", "logs", node, check=False)
         assert re.search(rf"WARNING +node \S+ tool server sandbox: {WEAKER}", said)
     finally:
-        deployment.run("docker", "rm", "--force", node)
+        deployment.run("docker", "rm", "--force", "--volumes", node)
     health = deployment.client.get("/health").text
     assert "namespaces" in health
     assert WEAKER not in health
