@@ -99,22 +99,20 @@ def test_published_elsewhere_without_keys_it_does_not_start_and_says_what_to_add
 def test_where_containers_may_not_read_the_mounts_that_is_said_and_cured(
     deployment: Deployment,
 ) -> None:
-    for closed in MOUNTED:
-        deployment.run("chmod", "go=", closed)
-        try:
-            deployment.compose("stop", EXPLORE)
-            with pytest.raises(AssertionError, match=INIT):
-                deployment.up()
-            said = deployment.compose("logs", "--no-log-prefix", INIT)
-            assert f"{closed}: user 10001" in said
-            assert "chmod -R go+rX nodes/profiles mcp_servers" in said
-            # On a machine that only has a node, nothing but the node can say so.
-            deployment.compose("up", "--detach", "--no-build", "--no-deps", EXPLORE)
-            eventually(lambda: "chmod -R go+rX" in deployment.compose("logs", EXPLORE), 10)
-            assert "AgentDock is ready at" in deployment.run("make", "up", timeout=600)
-        finally:
-            deployment.open_mounts()
-    deployment.up()
+    deployment.run("chmod", "go=", *MOUNTED)
+    try:
+        deployment.compose("stop", EXPLORE)
+        with pytest.raises(AssertionError, match=INIT):
+            deployment.up()
+        said = deployment.compose("logs", "--no-log-prefix", INIT)
+        assert "nodes/profiles and mcp_servers: user 10001" in said
+        assert "chmod -R go+rX nodes/profiles mcp_servers" in said
+        # On a machine that only has a node, nothing but the node can say so.
+        deployment.compose("up", "--detach", "--no-build", "--no-deps", EXPLORE)
+        eventually(lambda: "chmod -R go+rX" in deployment.compose("logs", EXPLORE), 10)
+        assert "AgentDock is ready at" in deployment.run("make", "up", timeout=600)
+    finally:
+        deployment.open_mounts()
 
 
 def test_a_commit_that_changes_no_image_makes_no_container_anew(deployment: Deployment) -> None:
