@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.platform.running import RunningPlatform, eventually, platform
+from tests.platform.running import RunningPlatform, eventually, platform, share_files
 from tests.platform.tools import files_profile, open_sandbox
 
 pytestmark = pytest.mark.slow
@@ -185,11 +185,9 @@ async def test_a_node_that_dies_in_mid_transfer_is_lost_to_its_callers(tmp_path:
 
 
 async def test_a_sandbox_is_looked_for_on_its_node_alone(tmp_path: Path) -> None:
-    (tmp_path / "area").mkdir()
-    for node_id in ("one", "two"):
-        (tmp_path / node_id).mkdir()
-        (tmp_path / node_id / "files").symlink_to(tmp_path / "area")
-    async with platform(tmp_path, {"one": files_profile(), "two": files_profile()}) as running:
+    nodes = {"one": files_profile(), "two": files_profile()}
+    share_files(tmp_path, *nodes)
+    async with platform(tmp_path, nodes) as running:
         boxes: dict[str, str] = {}
         while set(boxes) != {"one", "two"}:
             box = await open_sandbox(running)
