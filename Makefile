@@ -7,8 +7,6 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes
 
-export REVISION ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
-
 help: ## What can be done here
 	@awk -F ' ## ' '/^[a-z-]+:.* ## / { split($$1, t, ":"); printf "make %-15s %s\n", t[1], $$2 }' Makefile
 
@@ -33,8 +31,17 @@ fix: $(VENV)/ready-dev ## Mend style where a machine can
 bench: $(VENV)/ready-dev ## What a call costs
 	@$(PY) -m benchmarks.hop $(ARGS)
 
+STATES := {{.Service}}|{{.State}}|{{.Health}}|{{.ExitCode}}
+ILL := !($$2 == "running" && $$3 == "healthy" || $$2 == "exited" && $$4 == "0") { print $$1 }
+
+# Containers have a user of their own, who must be able to read what is mounted.
 up: ## Start the platform in containers (docs/deploy.md)
-	@docker compose up --detach --build --wait
+	@chmod -R go+rX nodes/profiles mcp_servers 2>/dev/null || true
+	@docker compose up --detach --build --wait || { \
+		echo "Last words of what does not run as it should:" >&2; \
+		docker compose logs --tail 5 $$(docker compose ps --all --format '$(STATES)' | awk -F '|' '$(ILL)') >&2; \
+		exit 1; \
+	}
 	@echo "AgentDock is ready at http://$$(docker compose port agentdock-manager 8080)"
 
 down: ## Stop the containers; registry and files stay
@@ -49,7 +56,8 @@ OFFLINE_MONGO := agentdock-mongo:local
 
 images-offline: ## Build every image without an image registry (docs/offline.md)
 	@deploy/base.sh $(OFFLINE_BASE)
-	@docker build --quiet --build-arg BASE_IMAGE=$(OFFLINE_BASE) --tag $(OFFLINE_MONGO) deploy/mongo_stand_in
+	@docker build --quiet --build-arg BASE_IMAGE=$(OFFLINE_BASE) \
+		--build-arg PIP_INDEX_URL --build-arg PIP_TRUSTED_HOST --tag $(OFFLINE_MONGO) deploy/mongo_stand_in
 	@BASE_IMAGE=$(OFFLINE_BASE) MONGO_IMAGE=$(OFFLINE_MONGO) docker compose build
 	@echo "Add two lines to .env, then: make up"
 	@echo "BASE_IMAGE=$(OFFLINE_BASE)"

@@ -1,4 +1,4 @@
-"""Makes the secrets of a new installation once, and refuses settings that the manager would refuse.
+"""Makes the secrets of a new installation once, and refuses what manager or nodes would refuse.
 
 The service `agentdock-init` runs it before all others. Each folder is a volume that only its
 consumers mount: `shared` manager and nodes, `manager` the manager, `database` manager and database.
@@ -14,9 +14,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from manager.settings import ManagerSettings
+from wire.readable import closed
 from wire.settings import SettingsError, load
 
 KEYS = Path("/run/agentdock")
+MOUNTED = (Path("nodes/profiles"), Path("mcp_servers"))
 DATABASE = "agentdock-mongodb:27017/agentdock?authSource=admin&directConnection=true"
 DEFAULT_USER = "agentdock"
 BITS = 192
@@ -66,11 +68,14 @@ def keep(path: Path, value: str) -> bool:
 
 
 def main() -> int:
-    """Return the exit code: 0, 1 if a volume cannot be written, 2 for bad settings."""
+    """Return the exit code: 0, 1 if a volume cannot be written or read, 2 for bad settings."""
     try:
         for line in prepare(KEYS, os.environ):
             print(line, flush=True)
         load(ManagerSettings, os.environ)
+        if fault := closed(MOUNTED):
+            print(fault, file=sys.stderr)
+            return 1
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 1

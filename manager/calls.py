@@ -195,8 +195,7 @@ class CallService:
         knows nothing of the Session.
         """
         owner = str(call.owner) if info.scope is Scope.SESSION else None
-        capability = info.prefers
-        preferred = (lambda node: node.has(capability)) if capability else None
+        preferred = self._preference(call, info, candidates)
         deadline = time.monotonic() + timeout_s
         failure: PlatformError | None = None
         while True:
@@ -233,6 +232,24 @@ class CallService:
             timeout_s = deadline - time.monotonic()
             if timeout_s <= 0:
                 raise CallTimedOut("The call's time was over before a node took it.") from failure
+
+    def _preference(
+        self, call: Call, info: ToolInfo, candidates: Sequence[NodeRecord]
+    ) -> Callable[[NodeRecord], bool] | None:
+        """Return which nodes should rather take a call.
+
+        A tool server that serves files works with those of the Owner, which are on one machine.
+        """
+        if capability := info.prefers:
+            return lambda node: node.has(capability)
+        first = candidates[0].report.files_area if candidates else ""
+        if all(node.report.files_area == first for node in candidates):
+            return None
+        served = [node.server(info.server) for node in candidates]
+        if not any(server is not None and server.files for server in served):
+            return None
+        area = self._registry.area_of(str(call.owner))
+        return lambda node: node.report.files_area == area
 
     def _handle_node(self, info: ToolInfo, arguments: dict[str, Any]) -> str | None:
         """Return the id of the node that a handle in the arguments names.

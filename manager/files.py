@@ -94,7 +94,7 @@ class Files:
         else:
             self._running += 1
             try:
-                await self._pass_on(self._candidates(path), owner, scope, receive, send)
+                await self._pass_on(self._candidates(path, owner), owner, scope, receive, send)
             finally:
                 self._running -= 1
 
@@ -127,10 +127,11 @@ class Files:
             candidates = [other for other in candidates if other is not node]
         raise failure or _none_serves()
 
-    def _candidates(self, path: str) -> Sequence[NodeRecord]:
+    def _candidates(self, path: str, owner: str) -> Sequence[NodeRecord]:
         """Return the nodes that may take a request, at least one.
 
-        The file area is one for all nodes; a sandbox is on its node, and nowhere else.
+        An owner's files are in one file area, which the nodes of a machine share. A sandbox is on
+        its node, and nowhere else.
 
         Raises:
             NoNode, ServerUnavailable: none can be asked now.
@@ -138,10 +139,12 @@ class Files:
         """
         if path.startswith(SANDBOXES):
             return [self._holder(path[len(SANDBOXES) + 1 :].partition("/")[0])]
+        area = self._registry.area_of(owner)
         nodes = [node for node in self._registry.nodes() if _why_not(node) is None]
-        if not nodes:
-            raise _none_serves()
-        return nodes
+        having = [node for node in nodes if node.report.files_area == area]
+        if not having:
+            raise _elsewhere() if nodes else _none_serves()
+        return having
 
     def _holder(self, sandbox: str) -> NodeRecord:
         """Return the node that holds a sandbox.
@@ -175,7 +178,7 @@ class Files:
         Raises:
             NoNode: none could be asked.
         """
-        nodes = [n for n in self._registry.nodes() if any(s.files for s in n.report.servers)]
+        nodes = [node for node in self._registry.nodes() if node.serves_files]
         answers = await asyncio.gather(*(self._ask(node, owner) for node in nodes))
         found: list[Any] = []
         failed: dict[str, str] = {}
@@ -211,6 +214,12 @@ class Files:
 
 def _none_serves() -> NoNode:
     return NoNode("No node serves files now.", retry_after_s=RETRY_S)
+
+
+def _elsewhere() -> NoNode:
+    return NoNode(
+        "The machine that keeps your files has no node that serves them now.", retry_after_s=RETRY_S
+    )
 
 
 def _why_not(node: NodeRecord) -> str | None:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from manager.router import choose_area
 from wire.errors import NoNode, NotFound, PlatformError, ServerUnavailable, ToolNotFound
 from wire.faces.catalogue import IndexedTool, ToolIndex
 from wire.models import NodeReport, NodeState, Scope, ServerReport, ServerState, ToolInfo
@@ -15,6 +16,9 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0
 RIVAL_S = 6.0
 """Silence after which a node may be another process at another address: over one report's time."""
+AREA_AWAY_S = 600.0
+"""How long files are looked for on a machine whose last node is lost or has left: it may come back,
+and what was stored elsewhere meanwhile would not be found then."""
 UNUSABLE = (ServerState.FAILED, ServerState.STOPPED)
 
 
@@ -62,6 +66,11 @@ class NodeRecord:
         """Whether the node says that it has a capability."""
         return capability in self.report.capabilities
 
+    @property
+    def serves_files(self) -> bool:
+        """Whether it has a tool server that serves files, ready or not."""
+        return any(server.files for server in self.report.servers)
+
     def server(self, name: str) -> ServerReport | None:
         """Return the node's word on one tool server."""
         return next((server for server in self.report.servers if server.name == name), None)
@@ -81,6 +90,8 @@ class Registry:
         self._listed = ToolIndex(())
         self._known = self._listed
         self._offers: dict[tuple[str, str], list[NodeRecord]] = {}
+        self._areas: frozenset[str] = frozenset()
+        self._areas_away: dict[str, float] = {}
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call `watcher` after nodes, their states or their tools changed."""
@@ -173,6 +184,15 @@ class Registry:
         """Return a node that is not lost."""
         node = self._nodes.get(node_id)
         return None if node is None or node.state is NodeState.LOST else node
+
+    def area_of(self, owner: str) -> str:
+        """Return the file area that keeps an Owner's files, also one that is away for a moment.
+
+        It is the unnamed one while no node names any.
+        """
+        now = self._clock()
+        away = [area for area, left in self._areas_away.items() if now - left < AREA_AWAY_S]
+        return choose_area({*self._areas, *away}, owner) or ""
 
     def tools(self, server: str | None = None) -> Sequence[ToolInfo]:
         """Return the tools that can be called, by server and name; of one server if named.
@@ -292,8 +312,17 @@ class Registry:
             key: nodes if known[key].scope is Scope.SESSION else _trusted(nodes)
             for key, nodes in offers.items()
         }
+        self._note_areas()
         for watcher in self._watchers:
             watcher()
+
+    def _note_areas(self) -> None:
+        here = (node for node in self._nodes.values() if node.state is not NodeState.LOST)
+        # A node names its area when the tool server that serves files has started.
+        areas = frozenset(node.report.files_area for node in here if node.report.files_area)
+        away = self._areas_away | dict.fromkeys(self._areas - areas, self._clock())
+        self._areas_away = {area: left for area, left in away.items() if area not in areas}
+        self._areas = areas
 
 
 def _trusted(nodes: list[NodeRecord]) -> list[NodeRecord]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 
@@ -64,6 +64,15 @@ def choose_node(
     second = pick(count - 1)
     one, other = candidates[first], candidates[second + (second >= first)]
     return other if load(other) < load(one) else one
+
+
+def choose_area(areas: Collection[str], owner: str) -> str | None:
+    """Return the file area that keeps an Owner's files, None if there is none.
+
+    As for a Session's node, every manager finds the same one, and an area that comes or goes moves
+    its own share of Owners only.
+    """
+    return max(areas, key=lambda area: _weight(owner, area), default=None)
 
 
 def _weight(owner: str, node_id: str) -> bytes:

@@ -90,6 +90,7 @@ class Node:
             revision=str(self._revision),
             version=__version__,
             registered=self._registrations.revisions(),
+            files_area=self._places.area,
         )
 
     def take(self, registrations: Sequence[Registration]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -16,6 +17,8 @@ from pathlib import Path
 SOCKET = "AGENTDOCK_FILES_SOCKET"
 AREA = "AGENTDOCK_FILES_DIR"
 STATE = "AGENTDOCK_STATE_DIR"
+NAME = ".agentdock-area"
+"""A file in the file area that holds the area's own name; no Owner's folder begins with a dot."""
 
 PREFIX = "agentdock-files-"
 LONGEST_BASE = 60
@@ -67,6 +70,8 @@ class FilesSocket:
 class FilesPlaces:
     """The folders that tool servers which serve files are given, made when first needed.
 
+    `area` names the file area, once it was needed: the same for all nodes that share it.
+
     Args:
         data_dir: The node's folder for everything that is kept.
         node_id: Names the part of it that is this node's alone.
@@ -77,6 +82,7 @@ class FilesPlaces:
         self._node_id = node_id
         self._sockets: _SocketsFolder | None = None
         self._numbers = count(1)
+        self.area = ""
 
     def socket(self, server: str) -> FilesSocket:
         """Make the folders of a tool server and return a socket for one process of it.
@@ -87,6 +93,7 @@ class FilesPlaces:
         area, state = self._data / "files", self._data / "nodes" / self._node_id / server
         for folder in (area, *reversed(state.parents[:2]), state):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.area = _named(area)
         if self._sockets is None:
             self._sockets = _SocketsFolder()
         path = self._sockets.path / str(next(self._numbers))
@@ -97,6 +104,25 @@ class FilesPlaces:
         if self._sockets is not None:
             self._sockets.close()
             self._sockets = None
+
+
+def _named(area: Path) -> str:
+    """Return the name of a file area, which the first who asks gives it.
+
+    Raises:
+        OSError: it cannot be written or read.
+    """
+    path = area / NAME
+    if not path.exists():
+        draft = area / f"{NAME}-{secrets.token_hex(8)}"
+        draft.write_text(secrets.token_hex(8))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # another node was faster
+        finally:
+            draft.unlink()
+    return path.read_text()
 
 
 class _SocketsFolder:

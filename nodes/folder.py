@@ -10,12 +10,12 @@ import asyncio
 import fcntl
 import logging
 import os
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from nodes.removal import remove
 from wire.serving import beside
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class NodeFolder:
         for folder in self._path.parent.iterdir():
             try:
                 self._remove_if_left(folder)
-            except (OSError, RecursionError) as error:
+            except OSError as error:
                 log.warning("what the node %s left cannot be removed: %s", folder.name, error)
 
     def _remove_if_left(self, folder: Path) -> None:
@@ -93,7 +93,7 @@ class NodeFolder:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if time.time() - os.fstat(descriptor).st_mtime >= self._left_s:
-                shutil.rmtree(folder)
+                remove(folder)
                 log.info("removed what the node %s left: it is gone", folder.name)
         except BlockingIOError:
             return  # its node lives

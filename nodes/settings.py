@@ -13,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from nodes.profile import profile_path
 from nodes.restarts import RestartPolicy
 from wire.models import NODE_ID
+from wire.readable import closed
 from wire.serving import is_loopback
 from wire.settings import SettingsError, SharedSettings, load
 
@@ -20,6 +21,7 @@ PORTS = {"full": 8004, "explore": 8014}
 DEFAULT_PORT = 8014
 MIN_SECRET = 16
 ANY_ADDRESS = ("0.0.0.0", "::", "")
+TOOL_SERVERS = Path(__file__).parent.parent / "mcp_servers"
 
 
 class NodeSettings(SharedSettings):
@@ -114,9 +116,13 @@ def load_settings(environ: Mapping[str, str]) -> NodeSettings:
     """Read the settings; the secret is `<data_dir>/secret` if it is not set and that file exists.
 
     Raises:
-        SettingsError: a value is bad, or a secret is needed and there is none.
+        SettingsError: a value is bad, a secret is needed and there is none, or what nodes host
+            cannot be read.
     """
     settings = load(NodeSettings, environ)
+    fault = closed([profile_path(settings.profile), TOOL_SERVERS])
+    if fault:
+        raise SettingsError(fault)
     if settings.secret is None:
         secret = _stored_secret(settings.data_dir / "secret")
         if secret is not None:

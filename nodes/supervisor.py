@@ -21,7 +21,7 @@ from nodes.restarts import GiveUp, Run, decide
 from nodes.surroundings import Surroundings
 from nodes.unit import Unit
 from wire.errors import Overloaded, PlatformError, ServerUnavailable
-from wire.models import ServerReport, ServerState, ToolInfo
+from wire.models import WARNING, ServerReport, ServerState, ToolInfo
 
 log = logging.getLogger(__name__)
 
@@ -227,6 +227,8 @@ class Supervisor:
         log.info(
             "tool server %s is ready: %d tools, %s", self.entry.name, len(self.tools), life.where
         )
+        if warning := self.report().facts.get(WARNING):
+            log.warning("tool server %s: %s", self.entry.name, self.entry.censor(warning))
         if self._stale:
             self._note_tools_changed()
 

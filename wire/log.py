@@ -11,10 +11,16 @@ import time
 class _Json(logging.Formatter):
     """One JSON object a line, with the exception's text if there is one."""
 
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        name, _, node = service.partition(" ")
+        self._who = {"service": name, **({"node": node} if node else {})}
+
     def format(self, record: logging.LogRecord) -> str:
         event = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + "Z",
             "level": record.levelname.lower(),
+            **self._who,
             "logger": record.name,
             "message": record.getMessage(),
         }
@@ -29,11 +35,11 @@ def configure(level: str, format: str, service: str) -> None:
     Args:
         level: Least severe level, such as INFO.
         format: `text` or `json`.
-        service: Name at the start of each text line, such as `manager`.
+        service: Who speaks, such as `manager` or `node explore`.
     """
     handler = logging.StreamHandler(sys.stderr)
     if format == "json":
-        handler.setFormatter(_Json())
+        handler.setFormatter(_Json(service))
     else:
         text = f"%(asctime)s %(levelname)-7s {service} %(message)s"
         handler.setFormatter(logging.Formatter(text, datefmt="%H:%M:%S"))

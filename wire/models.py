@@ -20,6 +20,8 @@ MAX_TOOL_NAME = 64
 
 FACTS = "agentdock/facts"
 """What a tool's definition holds in `_meta` for /health to show, such as how code is isolated."""
+WARNING = "warning"
+"""The fact that is told in the log, too: what people should mend."""
 MAX_FACTS = 20
 MAX_FACT = 100
 
@@ -161,7 +163,8 @@ class NodeReport(BaseModel):
 
     `boot` changes whenever the node's process does; `revision` whenever anything but load does.
     `registered` says which registrations it has, by name with their revision; `capabilities`, what
-    this machine has beyond others, such as `browser`.
+    this machine has beyond others, such as `browser`. `files_area` is the same for nodes that share
+    one file area, as those of a machine do.
     """
 
     id: NodeId
@@ -176,6 +179,7 @@ class NodeReport(BaseModel):
     revision: str = ""
     version: str = ""
     registered: dict[str, int] = {}
+    files_area: str = ""
 
     @property
     def stamp(self) -> tuple[str, ...]:

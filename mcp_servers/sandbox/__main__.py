@@ -6,14 +6,17 @@ import anyio
 
 from mcp_servers.sandbox.app import running
 from mcp_servers.sandbox.levels.base import LevelFault
+from mcp_servers.sandbox.levels.shortfall import shortfall
 from mcp_servers.sandbox.server import create_server
 from mcp_servers.sandbox.settings import SandboxSettings
 
 
 async def serve() -> None:
     """Serve until stdin ends."""
-    async with running(SandboxSettings()) as tools:
-        await create_server(tools).run_stdio_async()
+    settings = SandboxSettings()
+    async with running(settings) as tools:
+        warning = shortfall(tools.sandboxes.level.name, settings.level)
+        await create_server(tools, warning).run_stdio_async()
 
 
 if __name__ == "__main__":

@@ -47,21 +47,24 @@ With background=true it goes on after this call: get_command_output tells what i
 stop_command ends it."""
 
 
-def create_server(tools: Tools) -> MCPServer:
-    """Return the MCP server whose tools these are."""
+def create_server(tools: Tools, warning: str | None = None) -> MCPServer:
+    """Return the MCP server whose tools these are.
+
+    Args:
+        tools: What they do.
+        warning: What people are to know about how code is confined.
+    """
     server = MCPServer("sandbox")
-    _add_sandboxes(server, tools)
+    facts = {"isolation": tools.sandboxes.level.name}
+    _add_sandboxes(server, tools, facts | ({"warning": warning} if warning else {}))
     _add_code(server, tools)
     _add_commands(server, tools)
     _add_transfers(server, tools)
     return server
 
 
-def _add_sandboxes(server: MCPServer, tools: Tools) -> None:
-    @server.tool(
-        structured_output=False,
-        meta={"agentdock/facts": {"isolation": tools.sandboxes.level.name}},
-    )
+def _add_sandboxes(server: MCPServer, tools: Tools, facts: dict[str, str]) -> None:
+    @server.tool(structured_output=False, meta={"agentdock/facts": facts})
     async def create_sandbox(
         context: Context,
         timeout: Annotated[  # noqa: ASYNC109 (the name that agents know)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import secrets
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,11 +19,16 @@ from tests.parts import lack, need
 from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
-MANAGER, MONGODB = "agentdock-manager", "agentdock-mongodb"
+INIT, MANAGER, MONGODB = "agentdock-init", "agentdock-manager", "agentdock-mongodb"
 FULL, EXPLORE = "agentdock-node-full", "agentdock-node-explore"
 NODES = (FULL, EXPLORE)
 SERVICES = (MANAGER, MONGODB, FULL, EXPLORE)
-IMAGES = ("agentdock-init", MANAGER, FULL, EXPLORE)
+IMAGES = (INIT, MANAGER, FULL, EXPLORE)
+
+INDEX = os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple"
+"""Where images get Python packages; it is in none of them."""
+
+MOUNTED = ("nodes/profiles", "mcp_servers")
 
 CHOICES = ("BASE_IMAGE", "MONGO_IMAGE")
 """Variables that would come before the project's `.env`."""
@@ -62,13 +69,13 @@ class Deployment:
             **{name: value for name, value in os.environ.items() if name not in CHOICES},
             "COMPOSE_PROJECT_NAME": self.project,
             "COMPOSE_BAKE": "false",
+            "PIP_INDEX_URL": INDEX,
             "IMAGE_TAG": self.project,
             "AGENTDOCK_MANAGER_PORT": str(self.port),
         }
 
     def copy_project(self) -> None:
-        """Copy what git knows, or would, as someone gets it who clones; plug `echo` into it."""
-        self.folder.chmod(0o755)
+        """Copy what git knows, or would, as a clone under a strict umask; plug `echo` into it."""
         listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True)
         for name in filter(None, listed.stdout.split("\0")):
@@ -79,10 +86,37 @@ class Deployment:
         for profile in ("full", "explore"):
             with self.profile(profile).open("a") as file:
                 file.write(ECHO_ENTRY)
+        self.run("chmod", "-R", "go=", ".")
+        self.open_mounts()
+
+    def open_mounts(self) -> None:
+        """Let containers read what is mounted, as docs/deploy.md says."""
+        self.run("chmod", "-R", "go+rX", *MOUNTED)
 
     def profile(self, name: str) -> Path:
         """Return the file of a profile, which is mounted in the nodes."""
         return self.folder / "nodes" / "profiles" / f"{name}.toml"
+
+    @contextmanager
+    def having(self, *lines: str, file: str = ".env") -> Iterator[None]:
+        """Have further lines in a file of settings while the context is open."""
+        path = self.folder / file
+        before = path.read_text() if path.exists() else None
+        path.write_text("\n".join([before or "", *lines, ""]))
+        try:
+            yield
+        finally:
+            if before is None:
+                path.unlink()
+            else:
+                path.write_text(before)
+
+    def beside(self) -> Deployment:
+        """Return another deployment of the same copy and images, which shares nothing else."""
+        other = copy.copy(self)
+        other.project = f"{self.project}-beside"
+        other._environ = {**self._environ, "COMPOSE_PROJECT_NAME": other.project}
+        return other
 
     def run(self, *command: str, timeout: float = 120, check: bool = True) -> str:
         """Run a command in the copy and return what it printed, stderr included if it fails."""
@@ -140,6 +174,11 @@ class Deployment:
     def ready_nodes(self) -> int:
         """Return how many nodes take calls."""
         return list(self.nodes().values()).count("ready")
+
+    def gateway(self, network: str) -> str:
+        """Return the address by which containers of a network reach this machine."""
+        form = "{{(index .IPAM.Config 0).Gateway}}"
+        return self.run("docker", "network", "inspect", "--format", form, network).strip()
 
     def left(self) -> list[str]:
         """Return every container, network and volume of the project."""

@@ -21,12 +21,13 @@ UNREACHABLE = {"ConnectError", "ReadError", "RemoteProtocolError"}
 def registered(deployment: Deployment) -> str:
     """A tool server that was registered over the API, for the nodes of the profile explore."""
     entry = {"command": "python", "args": ["mcp_servers/echo.py"]}
-    answer = deployment.client.put(
-        "/v1/servers/kept",
-        json={"profile": "explore", "entry": entry},
-        headers=deployment.admin(),
-    )
-    assert answer.status_code in (200, 201), answer.text
+    body = {"profile": "explore", "entry": entry}
+    key = deployment.admin()
+
+    def is_taken() -> bool:
+        return deployment.client.put("/v1/servers/kept", json=body, headers=key).is_success
+
+    eventually(is_taken, 2 * RECOVERY_S)
     return "kept__echo"
 
 
@@ -107,3 +108,20 @@ def test_down_keeps_registry_files_and_keys(deployment: Deployment, registered: 
     assert deployment.admin() == key
     [node] = deployment.containers(FULL)
     assert deployment.inside(node, "cat /data/files/of-a-test").strip() == "kept"
+
+
+def test_a_registration_outlives_the_end_of_all_that_remember_it(deployment: Deployment) -> None:
+    """The database is killed right after the answer; then manager and nodes forget."""
+    entry = {"command": "python", "args": ["mcp_servers/echo.py"]}
+    place, headers = "/v1/servers/lasting", deployment.admin()
+    body = {"profile": "explore", "entry": entry}
+    assert deployment.client.put(place, json=body, headers=headers).is_success
+    [database] = deployment.containers(MONGODB)
+    deployment.kill(database)
+    deployment.compose("stop", MANAGER, EXPLORE, FULL)
+    deployment.up()
+    try:
+        eventually(lambda: serves(deployment, "lasting__echo"), RECOVERY_S)
+    finally:
+        deployment.client.delete(place, headers=headers)
+    eventually(lambda: not serves(deployment, "lasting__echo"), RECOVERY_S)

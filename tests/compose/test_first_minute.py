@@ -9,7 +9,15 @@ import httpx
 import pytest
 from mcp.client.client import Client
 
-from tests.compose.deployment import MANAGER, SERVICES, Deployment
+from tests.compose.deployment import (
+    EXPLORE,
+    INIT,
+    MANAGER,
+    MOUNTED,
+    SERVICES,
+    Deployment,
+    eventually,
+)
 
 EVENT = re.compile(r"\d\d:\d\d:\d\d [A-Z]+ +(manager|node) ")
 CODE = {"code_block": "print(6*7)"}
@@ -75,22 +83,47 @@ def test_each_line_of_the_log_is_one_event(deployment: Deployment) -> None:
 def test_published_elsewhere_without_keys_it_does_not_start_and_says_what_to_add(
     deployment: Deployment,
 ) -> None:
-    env_file = deployment.folder / ".env"
-    before = env_file.read_text()
-    env_file.write_text(f"{before}AGENTDOCK_MANAGER_HOST=0.0.0.0\n")
-    try:
-        with pytest.raises(AssertionError, match="agentdock-init"):
-            deployment.up()
-        said = deployment.compose("logs", "--no-log-prefix", "agentdock-init")
-        assert "AGENTDOCK_MANAGER_API_KEYS=me:agent:" in said
+    published = "AGENTDOCK_MANAGER_HOST=0.0.0.0"
+    with deployment.having(published):
+        with pytest.raises(AssertionError, match="AGENTDOCK_MANAGER_API_KEYS=me:agent:"):
+            deployment.run("make", "up", timeout=600)
         with pytest.raises(httpx.TransportError):
             deployment.client.get("/livez")
-        env_file.write_text(
-            f"{env_file.read_text()}AGENTDOCK_MANAGER_API_KEYS=alice:agent:{'k' * 24}\n"
-        )
-        deployment.up()
+    with deployment.having(published, f"AGENTDOCK_MANAGER_API_KEYS=alice:agent:{'k' * 24}"):
+        assert "AgentDock is ready at" in deployment.run("make", "up", timeout=600)
         assert deployment.call("echo__echo", text="hello").status_code == 401
         key = {"Authorization": f"Bearer {'k' * 24}"}
         assert deployment.client.get("/v1/tools", headers=key).status_code == 200
+
+
+def test_where_containers_may_not_read_the_mounts_that_is_said_and_cured(
+    deployment: Deployment,
+) -> None:
+    deployment.run("chmod", "go=", *MOUNTED)
+    try:
+        deployment.compose("stop", EXPLORE)
+        with pytest.raises(AssertionError, match=INIT):
+            deployment.up()
+        said = deployment.compose("logs", "--no-log-prefix", INIT)
+        assert "nodes/profiles and mcp_servers: user 10001" in said
+        assert "chmod -R go+rX nodes/profiles mcp_servers" in said
+        # On a machine that only has a node, nothing but the node can say so.
+        deployment.compose("up", "--detach", "--no-build", "--no-deps", EXPLORE)
+        eventually(lambda: "chmod -R go+rX" in deployment.compose("logs", EXPLORE), 10)
+        assert "AgentDock is ready at" in deployment.run("make", "up", timeout=600)
     finally:
-        env_file.write_text(before)
+        deployment.open_mounts()
+
+
+def test_a_commit_that_changes_no_image_makes_no_container_anew(deployment: Deployment) -> None:
+    git = ["git", "-c", "user.name=me", "-c", "user.email=me@example.org"]
+    deployment.run("git", "init", "--quiet")
+    deployment.run("git", "add", ".")
+    deployment.run(*git, "commit", "--quiet", "--message", "one")
+    deployment.run("make", "up", timeout=600)
+    before = [deployment.containers(service) for service in SERVICES]
+    with (deployment.folder / "README.md").open("a") as file:
+        file.write("\nA word more.\n")
+    deployment.run(*git, "commit", "--quiet", "--all", "--message", "two")
+    deployment.run("make", "up", timeout=600)
+    assert [deployment.containers(service) for service in SERVICES] == before

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.compose.deployment import EXPLORE, FULL, MANAGER, Deployment
+from tests.compose.deployment import EXPLORE, FULL, INDEX, INIT, MANAGER, Deployment
 from tests.parts import need
 
 MB = 1_000_000
@@ -64,14 +64,38 @@ def test_an_image_holds_no_setuid_file_no_secret_and_no_compiler(
     built: Deployment, service: str
 ) -> None:
     assert inside(built, service, "find / -xdev -type f -perm /6000") == ""
-    assert inside(built, service, f"command -v {' '.join(COMPILERS)} || true") == ""
+    names = ("sh", *COMPILERS)
+    look = f"for it in {' '.join(names)}; do command -v $it >/dev/null && echo $it; done; true"
+    assert inside(built, service, look).split() == ["sh"]
+    planted = "echo -----BEGIN RSA PRIVATE KEY----- >/tmp/planted;"
     files = "find /app /data /run/agentdock /root /tmp /home -name '.env*' -o -name '*.pem'"
     assert inside(built, service, files) == ""
-    found = f"grep -rIlE '{SECRETS}' /app /etc /root /home /data /run/agentdock /var/lib || true"
-    assert inside(built, service, found) == ""
+    places = "/app /etc /root /home /tmp /data /run/agentdock /var/lib"
+    found = f"{planted} grep -rIlE '{SECRETS}' {places} || true"
+    assert inside(built, service, found).split() == ["/tmp/planted"]
     assert "SECRET" not in inspect(built, image(built, service), "{{json .Config.Env}}")
     history = built.run("docker", "history", "--no-trunc", image(built, service))
     assert not any(word in history for word in ("PASSWORD=", "TOKEN=", "_KEY="))
+
+
+def test_the_first_service_is_of_the_managers_image(built: Deployment) -> None:
+    layers = [inspect(built, image(built, it), "{{json .RootFS.Layers}}") for it in (INIT, MANAGER)]
+    assert layers[0] == layers[1]
+
+
+@pytest.mark.parametrize("service", [*LIMITS, "base", "mongo"])
+def test_an_index_of_ones_own_is_in_no_image(built: Deployment, service: str) -> None:
+    """It may hold credentials; the images here were built with one (see `Deployment`)."""
+    settings = (built.folder / ".env").read_text()
+    variable = {"base": "BASE_IMAGE", "mongo": "MONGO_IMAGE"}.get(service)
+    name = image(built, service)
+    if variable:
+        [name] = [line.partition("=")[2] for line in settings.splitlines() if variable in line]
+    told = built.run("docker", "history", "--no-trunc", name)
+    told += inspect(built, name, "{{json .Config}}")
+    assert "PIP_CERT" in told or "PATH" in told
+    assert INDEX not in told
+    assert "PIP_INDEX_URL" not in told
 
 
 def test_no_layer_holds_what_an_installation_made(running: Deployment) -> None:

@@ -27,7 +27,7 @@ def test_no_attack_leaves_its_sandbox_in_a_node_container(
     pinned = [f"{name}=={version(name)}" for name in RUNNER]
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(tmp_path)]
     deployment.run(*install, *pinned)
-    tmp_path.chmod(0o755)
+    deployment.run("chmod", "-R", "go+rX", ".", str(tmp_path))
     some = [attack.id for name in LEAVING for attack in CLASSES[name]]
     chosen = [ATTACKS] if EVERY else [f"{ATTACKS}::test_an_attack_is_repelled[{i}]" for i in some]
     said = deployment.compose(

@@ -10,12 +10,15 @@ from tests.compose.deployment import EXPLORE, FULL, Deployment, eventually
 
 PROMISED = {"files", "processes", "secrets", "network", "kernel"}
 TRIES = 40
+WEAKER = "weaker than namespaces"
 
 
 def opened(deployment: Deployment, service: str) -> str:
     """Open a sandbox on a node of that service and return its id."""
     for _ in range(TRIES):
-        answer = deployment.call("create_sandbox").json()
+        told = deployment.call("create_sandbox")
+        assert told.status_code == 200, told.text
+        answer = told.json()
         if answer["node"].startswith(service.removeprefix("agentdock-node-")):
             fields = answer["structured_content"]
             assert fields["level"] == "namespaces"
@@ -81,3 +84,21 @@ def test_each_sandbox_id_names_its_node_and_can_be_signed_by_no_other(
     answer = deployment.call("run_command", command="true", sandbox_id=forged)
     assert answer.status_code == 200
     assert "Failed to connect to sandbox" in answer.text
+
+
+def test_where_the_engines_own_profile_is_left_that_is_said_in_the_log_and_in_the_summary(
+    deployment: Deployment,
+) -> None:
+    hardened = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init"]
+    secret = ["--env", f"AGENTDOCK_SECRET={'s' * 32}", "--volume", "/data"]
+    image = f"{EXPLORE}:{deployment.project}"
+    node = deployment.run("docker", "run", "--detach", *hardened, *secret, image).strip()
+    try:
+        eventually(lambda: WEAKER in deployment.run("docker", "logs", node, check=False), 30)
+        said = deployment.run("docker", "logs", node, check=False)
+        assert re.search(rf"WARNING +node \S+ tool server sandbox: {WEAKER}", said)
+    finally:
+        deployment.run("docker", "rm", "--force", "--volumes", node)
+    health = deployment.client.get("/health").text
+    assert "namespaces" in health
+    assert WEAKER not in health

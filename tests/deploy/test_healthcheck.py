@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tests.guards.source import ROOT
+from tests.platform.running import eventually, platform
+from tests.platform.tools import entry
 from tests.ports import free_ports
 
 SCRIPT = ROOT / "deploy" / "healthcheck.py"
 
 
-def check(port: int) -> int:
-    command = [sys.executable, "-I", "-S", str(SCRIPT), str(port)]
+def check(port: int, *more: str) -> int:
+    command = [sys.executable, "-I", "-S", str(SCRIPT), str(port), *more]
     return subprocess.run(command, check=False, timeout=20).returncode
 
 
@@ -38,3 +42,22 @@ async def test_it_tells_by_the_status_whether_calls_can_be_taken(status: str, co
 
 def test_nobody_there_is_not_ready() -> None:
     assert check(free_ports(1)[0]) == 1
+
+
+@pytest.mark.slow
+async def test_a_node_whose_tool_servers_still_start_is_not_settled(tmp_path: Path) -> None:
+    hurried = {"AGENTDOCK_NODE_START_TIMEOUT_S": "8", "AGENTDOCK_NODE_RESTART_GIVE_UP": "1"}
+    async with platform(tmp_path, {}, **hurried) as running:
+        running.start_node("one", entry("quick") + entry("slow", "--hang-at-start"))
+
+        async def passes(*asked: str) -> bool:
+            return not await asyncio.to_thread(check, running.ports["one"], *asked)
+
+        async def states() -> list[str]:
+            return [server["state"] for server in (await running.servers("one")).values()]
+
+        await eventually(passes, 20)
+        assert not await passes("settled")
+        assert await states() == ["ready", "starting"]
+        await eventually(partial(passes, "settled"), 20)
+        assert await states() == ["ready", "failed"]

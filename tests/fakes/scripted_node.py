@@ -170,6 +170,7 @@ class ScriptedNode:
         boot: str = "boot-1",
         in_flight: int = 0,
         capabilities: Sequence[str] = (),
+        files_area: str = "",
     ) -> NodeReport:
         """Return a report of this node; with the server `echo` unless others are given."""
         self.revision += 1
@@ -183,6 +184,7 @@ class ScriptedNode:
             in_flight=in_flight,
             capabilities=list(capabilities),
             revision=str(self.revision),
+            files_area=files_area,
         )
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

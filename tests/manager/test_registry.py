@@ -215,3 +215,31 @@ def test_a_tool_of_a_server_that_was_never_ready_is_not_there_yet(state: ServerS
         registry.find("echo__anything")
     with pytest.raises(ToolNotFound):
         registry.find("anything")
+
+
+def test_files_are_looked_for_a_while_where_the_last_node_of_their_machine_was() -> None:
+    now = [0.0]
+    registry = Registry(clock=lambda: now[0])
+    assert registry.area_of("alice") == ""
+
+    def report(node_id: str, area: str) -> None:
+        files = server("box", files=True)
+        registry.apply(ScriptedNode(node_id).report(files, files_area=area))
+
+    report("old", "")  # one that names no area yet
+    for node_id, area in (("one", "a"), ("two", "b"), ("three", "b")):
+        report(node_id, area)
+    owners = [f"owner{number}" for number in range(40)]
+    homes = {owner: registry.area_of(owner) for owner in owners}
+    assert set(homes.values()) == {"a", "b"}
+    registry.forget("three")
+    assert {owner: registry.area_of(owner) for owner in owners} == homes
+    registry.forget("one")
+    [two] = [node for node in registry.nodes() if node.id == "two"]
+    now[0] = 599.0
+    registry.lose(two)
+    assert {owner: registry.area_of(owner) for owner in owners} == homes
+    now[0] = 601.0
+    assert {registry.area_of(owner) for owner in owners} == {"b"}
+    report("one", "a")
+    assert {owner: registry.area_of(owner) for owner in owners} == homes

@@ -230,6 +230,23 @@ async def test_sockets_are_removed_and_folders_stay(tmp_path: Path) -> None:
     assert (tmp_path / "nodes/n/box").is_dir()
 
 
+async def test_nodes_that_share_a_file_area_give_it_one_name(tmp_path: Path) -> None:
+    places = [
+        FilesPlaces(tmp_path / data, node) for data, node in (("a", "n"), ("a", "m"), ("b", "n"))
+    ]
+    assert {it.area for it in places} == {""}
+    for it in places:
+        it.socket("box")
+        it.close()
+    assert places[0].area == places[1].area != places[2].area
+    assert len(places[0].area) == 16
+    again = FilesPlaces(tmp_path / "a", "n")
+    again.socket("box")
+    again.close()
+    assert again.area == places[0].area
+    assert os.listdir(tmp_path / "a" / "files") == [".agentdock-area"]
+
+
 async def test_a_node_removes_the_sockets_of_killed_ones_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

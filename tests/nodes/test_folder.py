@@ -4,10 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from nodes.folder import NodeFolder
+from tests.guards.source import ROOT
+
+AS_USER = ROOT / "tests" / "fakes" / "ordinary_user.py"
+HOSTILE = """
+import os, sys, tempfile
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from nodes.folder import NodeFolder
+
+with tempfile.TemporaryDirectory() as name:
+    data = Path(name)
+    kept = data / "kept"
+    kept.write_text("of another")
+    old = data / "nodes" / "old"
+    old.mkdir(parents=True)
+    here = os.open(old, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("deep", dir_fd=here)
+        below = os.open("deep", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    for mode in (0o000, 0o100, 0o400, 0o500):
+        closed = old / "sandbox" / oct(mode)
+        (closed / "within").mkdir(parents=True)
+        (closed / "file").write_text("foreign")
+        (closed / "link").symlink_to(kept)
+        (closed / "away").symlink_to(data)
+        closed.chmod(mode)
+    (old / "sandbox").chmod(0)
+    old.chmod(int(sys.argv[2], 8))
+    os.utime(old, (0, 0))
+    NodeFolder(data, "mine").sweep()
+    print(os.geteuid() != 0, os.path.lexists(old), kept.read_text())
+"""
 
 LONG_AGO = time.time() - 100_000
 
@@ -60,3 +99,12 @@ async def test_what_is_no_nodes_folder_is_not_touched(tmp_path: Path) -> None:
     NodeFolder(tmp_path, "mine").sweep()
     assert sorted(path.name for path in (tmp_path / "nodes").iterdir()) == ["link", "note"]
     assert elsewhere.is_dir()
+
+
+@pytest.mark.parametrize("mode", ["700", "500"])
+def test_what_foreign_code_closed_and_dug_deep_goes_too(mode: str) -> None:
+    command = [sys.executable, "-c", HOSTILE, str(ROOT), mode]
+    if os.geteuid() == 0:
+        command = [sys.executable, str(AS_USER), *command]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "True False of another\n", done.stderr

@@ -50,6 +50,17 @@ async def restarted(supervisor: Supervisor, times: int) -> None:
     await eventually(lambda: supervisor.restarts == times and supervisor.state is ServerState.READY)
 
 
+async def test_a_warning_among_a_servers_facts_is_logged(
+    supervise: Supervise, caplog: pytest.LogCaptureFixture
+) -> None:
+    facts = {"isolation": "weak", "warning": "set it right"}
+    definition = {"name": "x", "inputSchema": {}, "_meta": {"agentdock/facts": facts}}
+    await settled(supervise(scripted("--tool-definitions", json.dumps([definition]))))
+    await settled(supervise(scripted(name="plain")))
+    warnings = [it.getMessage() for it in caplog.records if it.levelname == "WARNING"]
+    assert warnings == ["tool server tools: set it right"]
+
+
 async def test_a_server_becomes_ready_with_its_tools(supervise: Supervise) -> None:
     entry = scripted(timeout_s=7, idempotent=frozenset({"echo"}), affinity="box")
     supervisor = await settled(supervise(entry))

@@ -142,6 +142,15 @@ async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 
             await asyncio.sleep(0.02)
 
 
+def share_files(folder: Path, *node_ids: str) -> None:
+    """Give nodes one file area, as those of a machine have; before they start."""
+    area = folder / "area"
+    area.mkdir()
+    for node_id in node_ids:
+        (folder / node_id).mkdir()
+        (folder / node_id / "files").symlink_to(area)
+
+
 @asynccontextmanager
 async def platform(
     folder: Path, profiles: dict[str, str], **environ: str

@@ -59,6 +59,7 @@ async def test_owners_have_their_own_files_and_sandboxes(tmp_path: Path) -> None
             wrong = await nobody.get("/v1/files/mine", headers={"X-API-Key": "nobody's key 123456"})
             assert wrong.status_code == 401
     assert sorted(path.name for path in area.iterdir()) == [
+        ".agentdock-area",
         "of-ann",
         "of-ann%2Fs1",
         "of-bob",

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.platform.running import RunningPlatform, eventually, platform
+from tests.platform.running import RunningPlatform, eventually, platform, share_files
 from tests.platform.tools import files_profile, open_sandbox
 
 pytestmark = pytest.mark.slow
@@ -185,11 +185,9 @@ async def test_a_node_that_dies_in_mid_transfer_is_lost_to_its_callers(tmp_path:
 
 
 async def test_a_sandbox_is_looked_for_on_its_node_alone(tmp_path: Path) -> None:
-    (tmp_path / "area").mkdir()
-    for node_id in ("one", "two"):
-        (tmp_path / node_id).mkdir()
-        (tmp_path / node_id / "files").symlink_to(tmp_path / "area")
-    async with platform(tmp_path, {"one": files_profile(), "two": files_profile()}) as running:
+    nodes = {"one": files_profile(), "two": files_profile()}
+    share_files(tmp_path, *nodes)
+    async with platform(tmp_path, nodes) as running:
         boxes: dict[str, str] = {}
         while set(boxes) != {"one", "two"}:
             box = await open_sandbox(running)
@@ -225,6 +223,49 @@ async def test_a_sandbox_is_looked_for_on_its_node_alone(tmp_path: Path) -> None
             return (answer.status_code, answer.json()["code"]) == (503, "no_node")
 
         await eventually(refused)
+
+
+async def test_files_of_an_owner_are_on_one_machine_and_so_are_the_sandboxes(
+    tmp_path: Path,
+) -> None:
+    """Two machines: each node has a file area of its own."""
+    profiles = {"one": files_profile(), "two": files_profile()}
+    async with platform(tmp_path, profiles) as running:
+        homes: dict[str, set[str]] = {}
+        for number in range(12):
+            session = {"X-Session-Id": f"s{number}"}
+            put = await running.client.put("/v1/files/x", content=b"mine", headers=session)
+            assert put.status_code == 201
+            for _ in range(6):
+                got = await running.client.get("/v1/files/x", headers=session)
+                assert (got.status_code, got.content) == (200, b"mine")
+            boxes = [await open_sandbox(running, session) for _ in range(4)]
+            [home] = {box.partition(".")[0] for box in boxes}
+            homes.setdefault(home, set()).add(session["X-Session-Id"])
+        assert set(homes) == {"one", "two"}
+        for name, sessions in homes.items():
+            assert len(list(area(running, name).rglob("x"))) == len(sessions)
+
+        moved, stayed = (session_of(homes[name]) for name in ("one", "two"))
+        running.kill("one", signal.SIGTERM)
+        await asyncio.to_thread(running.processes["one"].wait, 20)
+
+        async def away() -> bool:
+            answer = await running.client.get("/v1/files/x", headers=moved)
+            return (answer.status_code, answer.json()["code"]) == (503, "no_node")
+
+        await eventually(away, 15)
+        put = await running.client.put("/v1/files/x", content=b"else", headers=moved)
+        assert put.status_code == 503
+        assert (await running.client.get("/v1/files/x", headers=stayed)).content == b"mine"
+        assert (await open_sandbox(running, moved)).startswith("two.")
+        running.start_node("one", files_profile())
+        await running.ready("one")
+        assert (await running.client.get("/v1/files/x", headers=moved)).content == b"mine"
+
+
+def session_of(sessions: set[str]) -> dict[str, str]:
+    return {"X-Session-Id": min(sessions)}
 
 
 async def test_a_transfer_outlives_the_change_of_its_entry(tmp_path: Path) -> None:

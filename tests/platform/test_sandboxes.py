@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests import leaks
-from tests.platform.running import RunningPlatform, eventually, platform
+from tests.platform.running import RunningPlatform, eventually, platform, share_files
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,9 @@ class Agent:
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[RunningPlatform]:
-    async with platform(tmp_path, {"one": profile(), "two": profile()}) as running:
+    nodes = {"one": profile(), "two": profile()}
+    share_files(tmp_path, *nodes)
+    async with platform(tmp_path, nodes) as running:
         yield running
 
 
