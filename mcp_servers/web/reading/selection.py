@@ -39,6 +39,7 @@ def suggest(root: HtmlElement, url: str) -> str:
     from trafilatura import extract
 
     copied = deepcopy(root)
+    tables.bound_spans(copied)
     for formula in copied.iter("tex"):
         formula.tag = "span"
     try:

@@ -8,6 +8,8 @@ from lxml.html import HtmlElement
 
 MOST_COLUMNS = 100
 MOST_CELLS = 200_000
+MOST_SPANNED = 20_000
+"""Cells that all spans of a page may claim together."""
 _LONG, _LONG_ALONE = 1500, 600
 """Characters of a cell that lays out a page; in a table of one row, fewer tell."""
 
@@ -115,6 +117,16 @@ def _reach(written: list[str], reaching: dict[int, tuple[int, str]]) -> None:
         written.append(words)
         if left > 1:
             reaching[column] = (left - 1, words)
+
+
+def bound_spans(root: HtmlElement) -> None:
+    """Take the spans from all cells if they claim more than a page has; others may believe them."""
+    spanning = root.xpath("//*[@colspan or @rowspan]")
+    claimed = sum(_span(cell, "colspan") * _span(cell, "rowspan") for cell in spanning)
+    if claimed > MOST_SPANNED:
+        for cell in spanning:
+            cell.attrib.pop("colspan", None)
+            cell.attrib.pop("rowspan", None)
 
 
 def _span(cell: HtmlElement, name: str) -> int:
