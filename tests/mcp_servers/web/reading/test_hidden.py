@@ -234,6 +234,7 @@ def test_a_column_that_a_button_sorts_keeps_its_name() -> None:
     assert "| Ship | Sails |" in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "css",
     [
