@@ -1,4 +1,4 @@
-"""Where Sessions live: the node that holds an Owner's process of a session-scoped tool server."""
+"""Where what an Owner has lives: a node for its Sessions, a file area for its files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MOST = 200_000
 
 
 class Homes:
-    """Remembers the node that took an Owner's last call, so that one that joins moves nobody.
+    """Remembers where an Owner was sent, so that a node or a machine that joins moves nobody.
 
     Args:
         most: Homes to remember.
@@ -17,15 +17,23 @@ class Homes:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._nodes: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._homes: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    def of(self, owner: str, server: str) -> str | None:
-        """Return the id of the node that holds an Owner's process; None if nobody knows."""
-        return self._nodes.get((owner, server))
+    def of(self, owner: str, what: str) -> str | None:
+        """Return where an Owner has something; None if nobody remembers.
 
-    def note(self, owner: str, server: str, node_id: str) -> None:
-        """Note which node was chosen for a call."""
-        self._nodes[owner, server] = node_id
-        self._nodes.move_to_end((owner, server))
-        if len(self._nodes) > self._most:
-            self._nodes.popitem(last=False)
+        Args:
+            owner: The Owner.
+            what: A session-scoped tool server, or the path under which files are served.
+        """
+        home = self._homes.get((owner, what))
+        if home is not None:
+            self._homes.move_to_end((owner, what))
+        return home
+
+    def note(self, owner: str, what: str, home: str) -> None:
+        """Note where an Owner has something from now on."""
+        self._homes[owner, what] = home
+        self._homes.move_to_end((owner, what))
+        if len(self._homes) > self._most:
+            self._homes.popitem(last=False)

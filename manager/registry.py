@@ -6,9 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from manager.homes import Homes
 from manager.router import choose_area
 from wire.errors import NoNode, NotFound, PlatformError, ServerUnavailable, ToolNotFound
 from wire.faces.catalogue import IndexedTool, ToolIndex
+from wire.files import FILES
 from wire.models import NodeReport, NodeState, Scope, ServerReport, ServerState, ToolInfo
 
 log = logging.getLogger(__name__)
@@ -92,6 +94,7 @@ class Registry:
         self._offers: dict[tuple[str, str], list[NodeRecord]] = {}
         self._areas: frozenset[str] = frozenset()
         self._areas_away: dict[str, float] = {}
+        self._homes = Homes()
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call `watcher` after nodes, their states or their tools changed."""
@@ -188,11 +191,18 @@ class Registry:
     def area_of(self, owner: str) -> str:
         """Return the file area that keeps an Owner's files, also one that is away for a moment.
 
-        It is the unnamed one while no node names any.
+        It stays the same when another one comes. While no node names any, it is the unnamed one.
         """
         now = self._clock()
-        away = [area for area, left in self._areas_away.items() if now - left < AREA_AWAY_S]
-        return choose_area({*self._areas, *away}, owner) or ""
+        away = (area for area, left in self._areas_away.items() if now - left < AREA_AWAY_S)
+        known = {*self._areas, *away}
+        home = self._homes.of(owner, FILES)
+        if home in known:
+            return home
+        area = choose_area(known, owner) or ""
+        if area and home is None:
+            self._homes.note(owner, FILES, area)
+        return area
 
     def tools(self, server: str | None = None) -> Sequence[ToolInfo]:
         """Return the tools that can be called, by server and name; of one server if named.

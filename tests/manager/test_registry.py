@@ -243,3 +243,14 @@ def test_files_are_looked_for_a_while_where_the_last_node_of_their_machine_was()
     assert {registry.area_of(owner) for owner in owners} == {"b"}
     report("one", "a")
     assert {owner: registry.area_of(owner) for owner in owners} == homes
+
+
+def test_a_machine_that_comes_takes_no_files_that_are_elsewhere() -> None:
+    registry = Registry()
+    homes: dict[str, str] = {}
+    for number in range(3):
+        files = server("box", files=True)
+        registry.apply(ScriptedNode(f"n{number}").report(files, files_area=f"area{number}"))
+        assert {owner: registry.area_of(owner) for owner in homes} == homes
+        homes |= {f"{number}-{n}": registry.area_of(f"{number}-{n}") for n in range(40)}
+        assert f"area{number}" in homes.values()
