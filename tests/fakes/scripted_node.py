@@ -19,7 +19,7 @@ import orjson
 from wire.errors import PlatformError
 from wire.models import NodeReport, NodeState, ServerReport, ServerState, ToolInfo
 
-BOUND_S = 5
+BOUND_S = 20.0
 
 
 @dataclass
@@ -158,7 +158,7 @@ class ScriptedNode:
         """Wait until something holds of this node.
 
         Raises:
-            TimeoutError: it did not within 5 s.
+            TimeoutError: it did not within BOUND_S seconds.
         """
         async with asyncio.timeout(BOUND_S), self._changed:
             await self._changed.wait_for(lambda: condition(self))

@@ -66,7 +66,7 @@ async def test_a_thousand_calls_are_in_flight_at_once(
         await scripted_node.answer(exchange)
 
     node = await start_node(behaviour=wait_for_all)
-    replies = [asyncio.ensure_future(post(link, node)) for _ in range(1000)]
+    replies = [asyncio.ensure_future(post(link, node, 30.0)) for _ in range(1000)]
     await node.until(lambda it: len(it.calls) == 1000)
     opened.set()
     assert len(await asyncio.gather(*replies)) == 1000
