@@ -35,7 +35,11 @@ RELAYED = frozenset({"blocked", "captcha", "needs_browser", "empty", "http_error
 
 BLOCKED = "This address is on the list of those that are not read here. Use other sources."
 
-_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
+_SCHEME = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://|(?:about|blob|data|file|javascript|mailto|tel|view-source):",
+    re.IGNORECASE,
+)
+"""How an address begins that says how to get there: with `host:8080` it is a guess."""
 
 Read = Callable[[bytes, str | None, str, int], Awaitable[Page]]
 """Makes a page of a body, its content type, its address and its HTTP status."""
