@@ -167,6 +167,8 @@ def _judged(completion: Completion, selection: Selection, model: str, mark: str)
     reply = parse(said.replace(mark, ""))
     if reply is None:
         raise LlmUnavailable("The model did not answer in the form asked for.", completion.tokens)
+    # What repeats itself ends, with luck, and the quotations follow.
+    answer, looped_before = without_repetition(reply.text)
     notes = []
     if not reply.found:
         scope = "page" if selection.whole else "parts of the page that fit best"
@@ -178,11 +180,11 @@ def _judged(completion: Completion, selection: Selection, model: str, mark: str)
         notes.append(f"{dropped} of {count} quotations do not stand in the page and were dropped.")
     if reply.found and not citations:
         notes.append("No quotation from the page proves this; check it before you rely on it.")
-    if looped:
+    if looped or looped_before:
         notes.append("The model began to repeat itself; the rest was cut.")
     elif completion.cut:
         notes.append("The model's answer was cut at its longest length.")
-    text = source.without_strange_numbers(reply.text)
+    text = source.without_strange_numbers(answer)
     text = "\n\n".join(filter(None, [text, *(f"({note})" for note in notes)]))
     status = "ok" if reply.found else NOT_FOUND
     return Extraction(text, citations, status, not selection.whole, model, completion.tokens)
