@@ -30,8 +30,9 @@ SMALL = 1_000_000
 """Characters up to which a page is taken apart in a moment: nearly all are smaller."""
 
 SMALL_AT_A_TIME = 16
-LARGE_AT_A_TIME = 2
-"""Larger ones at a time: one may take half a minute and hundreds of megabytes."""
+LARGE_AT_A_TIME = 1
+"""Larger ones at a time: one may take half a minute and hundreds of megabytes, and all share one
+processor with the calls."""
 NOT_FOUND = "not_found_in_page"
 
 
