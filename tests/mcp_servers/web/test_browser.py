@@ -54,7 +54,10 @@ async def test_a_page_that_its_scripts_write_is_rendered() -> None:
 
 async def test_a_page_that_its_scripts_choose_by_the_fragment_is_that_one() -> None:
     routed = "<div id=root></div><script>root.textContent = 'at ' + location.hash</script>"
-    pages = {"/app": html(routed), "/moved": http(b"", "302 Found", "Location: /app")}
+    pages: dict[str, Any] = {
+        "/app": html(routed),
+        "/moved": http(b"", "302 Found", "Location: /app"),
+    }
     async with a_site(pages) as site, a_browser(site) as rig:
         for asked in ("/app", "/moved"):
             page = await rig.browser.render(f"{site.url}{asked}#/about", 25)
