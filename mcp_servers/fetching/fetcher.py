@@ -210,6 +210,8 @@ class Fetcher:
             return await self._guard.admit(following, named=target.inner)
         except (httpx.InvalidURL, BadUrl) as error:
             raise BrokenAnswer(f"The server redirected to a bad address. {error}") from None
+        except ValueError:  # what joins addresses knows errors of its own
+            raise BrokenAnswer("The server redirected to a bad address.") from None
         except Refused as error:
             raise Refused(f"The server redirected to where nothing is fetched. {error}") from None
 
@@ -249,7 +251,8 @@ class Fetcher:
         ours = {"User-Agent": self._settings.user_agent, "Accept": "*/*"}
         given = {name.lower() for name in headers}
         sent = {name: text for name, text in ours.items() if name.lower() not in given}
-        sent |= {name: text for name, text in headers.items() if name.lower() != "accept-encoding"}
+        # Space around a value means nothing in HTTP, and what sends it does not take it.
+        sent |= {name: text.strip(" ") for name, text in headers.items()}
         sent["Accept-Encoding"] = ACCEPTED
         tried = 0
         while True:

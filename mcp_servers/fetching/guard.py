@@ -155,7 +155,8 @@ def parse(url: str) -> httpx.URL:
         raise BadUrl(f"The address is malformed: {error}") from None
     if parsed.scheme not in DEFAULT_PORTS:
         raise Refused("Only addresses that begin with http:// or https:// can be fetched.")
-    if not parsed.host:
+    # Not `host`: that is decoded for people, which fails for what only looks like an IDN.
+    if not parsed.raw_host:
         raise BadUrl("The address names no host: write https://host/path.")
     if parsed.userinfo:
         raise Refused("Addresses with a user name or password before the host are not fetched.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -46,6 +47,10 @@ from mcp_servers.web.settings import PROVIDERS, WebSettings
 
 STATE_DIR = "AGENTDOCK_STATE_DIR"
 """Where a node lets this server keep things, if it does."""
+
+GIVE_WAY_S = 0.0005
+"""After how long a thread that takes a page apart gives way to the calls: there are many, and each
+waits that long whenever it goes on."""
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -117,6 +122,8 @@ async def web_server(
     web, fetch = settings.web, settings.fetch
     guard = create_guard(fetch, resolver)
     async with AsyncExitStack() as stack:
+        stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(GIVE_WAY_S)
         llm_key = settings.extract.key() if settings.extract.chat_url else None
         keys = Keys([*keys_of(web, fetch, settings.extract), llm_key or ""])
         endpoints = Endpoints(fetch, web.web_provider_deadline_s, keys)

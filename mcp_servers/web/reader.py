@@ -35,7 +35,11 @@ RELAYED = frozenset({"blocked", "captcha", "needs_browser", "empty", "http_error
 
 BLOCKED = "This address is on the list of those that are not read here. Use other sources."
 
-_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
+_SCHEME = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://|(?:about|blob|data|file|javascript|mailto|tel|view-source):",
+    re.IGNORECASE,
+)
+"""How an address begins that says how to get there: with `host:8080` it is a guess."""
 
 Read = Callable[[bytes, str | None, str, int], Awaitable[Page]]
 """Makes a page of a body, its content type, its address and its HTTP status."""
@@ -158,7 +162,7 @@ class PageReader:
                 raise Refused(BLOCKED)
         except FetchError as error:
             return Seen(_failed(url, error))
-        address = str(target.url)
+        address = f"{target.url}{_route(url)}"
         with anyio.move_on_after(limit_s):
             if headers:
                 return Seen((await self._fresh(address, headers, inner=target.inner))[0])
@@ -188,7 +192,7 @@ class PageReader:
                 return relayed, _ttl_s(relayed)
         page, may_keep = await self._fetched(url, headers)
         if page.status == "needs_browser" and self._ways.renderer is not None and not headers:
-            page = await self._rendered(self._ways.renderer, page)
+            page = await self._rendered(self._ways.renderer, page, _route(url))
         if may_relay and not self._ways.relay_first and page.status in RELAYED:
             page = await self._relayed(url) or page
         return page, _ttl_s(page) if may_keep else 0.0
@@ -211,13 +215,13 @@ class PageReader:
         content_type = fetched.headers.get("content-type")
         return await self._ways.read(body, content_type, fetched.url, fetched.status)
 
-    async def _rendered(self, renderer: Renderer, shell: Page) -> Page:
+    async def _rendered(self, renderer: Renderer, shell: Page, route: str) -> Page:
         """Return the page that scripts make of a shell; the shell, with the reason, if they do not.
 
         The browser is told where the shell came from in the end, so it follows no redirect anew.
         """
         try:
-            rendered = await renderer.render(shell.url, self._deadline_s / 2)
+            rendered = await renderer.render(f"{shell.url}{route}", self._deadline_s / 2)
             content_type = "text/html; charset=utf-8"
             body = rendered.html.encode("utf-8", "replace")
             page = await self._ways.read(body, content_type, rendered.url, rendered.status)
@@ -251,6 +255,15 @@ def completed(url: str) -> str:
     """Return a URL with the scheme that people leave out."""
     stripped = url.strip()
     return stripped if _SCHEME.match(stripped) else f"https://{stripped}"
+
+
+def _route(url: str) -> str:
+    """Return the fragment of a URL if it may choose a page, with `#`; else nothing.
+
+    By those that begin so scripts choose what they show; all others name a place in a page.
+    """
+    fragment = url.strip().partition("#")[2]
+    return f"#{fragment}" if fragment.startswith(("/", "!")) else ""
 
 
 def _failed(url: str, error: FetchError) -> Page:

@@ -107,10 +107,12 @@ class Browser:
             if self._introduce is not None:
                 await self._introduce(target)
             async with self._places:
-                return await self._render(target, until, self._executable)
+                return await self._render(target, url.partition("#")[2], until, self._executable)
         raise TooSlow(f"The browser did not show the page within {deadline_s:g} s.")
 
-    async def _render(self, target: Target, until: float, executable: str) -> Rendered:
+    async def _render(
+        self, target: Target, fragment: str, until: float, executable: str
+    ) -> Rendered:
         self._pages += 1
         try:
             chromium = await self._started(executable)
@@ -123,7 +125,7 @@ class Browser:
                 async with context as fresh:
                     left_s = max(0.1, until - anyio.current_time())
                     chars = self._settings.dom_chars
-                    visit = Visit(allowance, str(target.url), self._permit)
+                    visit = Visit(allowance, str(target.url), self._permit, fragment)
                     return await rendered(fresh, visit, left_s, chars)
         except CannotClose:
             with anyio.CancelScope(shield=True):

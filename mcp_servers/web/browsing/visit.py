@@ -46,11 +46,13 @@ class Visit:
         allowance: What the page may load, and what was refused to it.
         url: Where it begins; that has been permitted.
         permit: Asked for every other document.
+        fragment: By what the page's scripts may choose what they show; no server gets it.
     """
 
-    def __init__(self, allowance: Allowance, url: str, permit: Permit) -> None:
+    def __init__(self, allowance: Allowance, url: str, permit: Permit, fragment: str = "") -> None:
         self._allowance = allowance
         self._asked = url
+        self._begins = f"{url}#{fragment}" if fragment else url
         self._permit = permit
         self._permitted = {url}
         self._answer: Response | None = None
@@ -140,7 +142,7 @@ class Visit:
         try:
             left_s = until - anyio.current_time()
             await page.goto(
-                self._asked, wait_until="domcontentloaded", timeout=left_s * LOAD_SHARE * 1000
+                self._begins, wait_until="domcontentloaded", timeout=left_s * LOAD_SHARE * 1000
             )
             left_s = min(SETTLE_S, (until - anyio.current_time()) * LOAD_SHARE)
             await page.wait_for_load_state("networkidle", timeout=max(1.0, left_s * 1000))

@@ -11,11 +11,13 @@ from mcp_servers.web.extracting.chunks import Chunk
 from mcp_servers.web.extracting.folding import Folded, folded, joined
 from mcp_servers.web.extracting.prompt import number, visible
 
-_GAP = re.compile(r"\s*(?:\[?\.{3}\]?|\[?…\]?)\s*")
+_GAP = re.compile(r"\[?(?:\.{3}|…)\]?")
 _NUMBERS = re.compile(r"[ \t]?\[(\d{1,6}(?:\s*[,-]\s*\d{1,6})*)\](?!\()")
 SHORTEST = 2
 SHORTEST_PART = 8
 """Characters of each part of a quotation with an ellipsis in it."""
+LONGEST = 2000
+"""Characters of a quotation: some forty words were asked for, and each is looked for everywhere."""
 FAR = 800
 """Most characters of the page that an ellipsis may stand for."""
 
@@ -56,6 +58,8 @@ class Source:
 
     def _found(self, claimed: int, quote: str) -> tuple[int, str] | None:
         """Return in which passage a quotation stands, and what stands there."""
+        if len(quote) > LONGEST:
+            return None
         parts = [part for it in _GAP.split(quote) if (part := folded(it).text)]
         said = sum(character.isalnum() for part in parts for character in part)
         # One letter proves nothing, and neither do shreds of sentences put together.

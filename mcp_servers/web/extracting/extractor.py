@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,14 @@ from mcp_servers.web.keys import Keys
 from mcp_servers.web.page import Page
 
 LEAST_BUDGET = 300
+
+SMALL = 1_000_000
+"""Characters up to which a page is taken apart in a moment: nearly all are smaller."""
+
+SMALL_AT_A_TIME = 16
+LARGE_AT_A_TIME = 1
+"""Larger ones at a time: one may take half a minute and hundreds of megabytes, and all share one
+processor with the calls."""
 NOT_FOUND = "not_found_in_page"
 
 
@@ -67,6 +76,8 @@ class Extractor:
         self._llm = llm
         self._keys = keys or Keys()
         self._closing = AsyncExitStack()
+        self._small = anyio.Semaphore(SMALL_AT_A_TIME)
+        self._large = anyio.Semaphore(LARGE_AT_A_TIME)
 
     async def __aenter__(self) -> Self:
         """Return itself."""
@@ -97,8 +108,7 @@ class Extractor:
             # What a wall says is not what the page says.
             status = page.status if page.status != "ok" else "empty"
             return Extraction(page.note or "The page holds no text.", status=status)
-        # A page of megabytes takes its time, and others wait for this event loop.
-        selector, headings = await anyio.to_thread.run_sync(_prepared, page.markdown, info)
+        selector, headings = await self._taken_apart(page.markdown, info)
         if self._llm is None:
             return self._excerpt(page, selector, headings)
         try:
@@ -108,6 +118,17 @@ class Extractor:
         except LlmError as error:
             why = f"No model could summarise the page, so its best passages follow. {error}"
             return self._excerpt(page, selector, headings, why, error.spent)
+
+    async def _taken_apart(self, markdown: str, info: str) -> tuple[Selector, list[str]]:
+        """Return what is selected from: not on this event loop, for which others wait.
+
+        A thread cannot be stopped. One that nobody waits for any more keeps its place to its end.
+        """
+        places = self._small if len(markdown) <= SMALL else self._large
+        await places.acquire()
+        work = asyncio.create_task(anyio.to_thread.run_sync(_prepared, markdown, info))
+        work.add_done_callback(lambda _: places.release())
+        return await asyncio.shield(work)
 
     async def _asked(
         self, llm: Llm, page: Page, info: str, prepared: tuple[Selector, list[str]], until: float
@@ -167,6 +188,8 @@ def _judged(completion: Completion, selection: Selection, model: str, mark: str)
     reply = parse(said.replace(mark, ""))
     if reply is None:
         raise LlmUnavailable("The model did not answer in the form asked for.", completion.tokens)
+    # What repeats itself ends, with luck, and the quotations follow.
+    answer, looped_before = without_repetition(reply.text)
     notes = []
     if not reply.found:
         scope = "page" if selection.whole else "parts of the page that fit best"
@@ -178,11 +201,11 @@ def _judged(completion: Completion, selection: Selection, model: str, mark: str)
         notes.append(f"{dropped} of {count} quotations do not stand in the page and were dropped.")
     if reply.found and not citations:
         notes.append("No quotation from the page proves this; check it before you rely on it.")
-    if looped:
+    if looped or looped_before:
         notes.append("The model began to repeat itself; the rest was cut.")
     elif completion.cut:
         notes.append("The model's answer was cut at its longest length.")
-    text = source.without_strange_numbers(reply.text)
+    text = source.without_strange_numbers(answer)
     text = "\n\n".join(filter(None, [text, *(f"({note})" for note in notes)]))
     status = "ok" if reply.found else NOT_FOUND
     return Extraction(text, citations, status, not selection.whole, model, completion.tokens)

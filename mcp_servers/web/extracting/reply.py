@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from mcp_servers.web.extracting.prompt import ANSWER, NOT_FOUND, QUOTES
 
 MAX_QUOTES = 30
+THOUGHT_ENDS = "</think>"
 _QUOTE = re.compile(r"""\s*(?:[-*]\s*)?\[(\d{1,6})\][:\s]*["“”„«'‘「『](.+)["“”»'’」』][.,;]?\s*""")
-_HEAD = re.compile(rf"\A[\s*#`]*{ANSWER}\**[ \t]*", re.IGNORECASE)
-_BETWEEN = re.compile(rf"^[\s*#]*{QUOTES}\**[ \t]*$", re.IGNORECASE | re.MULTILINE)
+# Who writes Chinese writes its colons.
+_ANSWER, _QUOTES = (f"{word.removesuffix(':')}[:：]" for word in (ANSWER, QUOTES))
+_HEAD = re.compile(rf"\A[\s*#`]*{_ANSWER}\**[ \t]*", re.IGNORECASE)
+# Marks of the same line only: from each of many empty lines it would look through all the others.
+_BETWEEN = re.compile(rf"^[ \t*#]*{_QUOTES}\**[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _NONE = re.compile(
     # In small letters it may begin a sentence: then it has to stand alone.
-    rf"\A[\s*#`\"]*(?:{ANSWER}[\s*]*)?(?:{NOT_FOUND}\b|(?i:{NOT_FOUND})(?=[\s*`\".]*$))[\s*`\".:,-]*",
+    rf"\A[\s*#`\"]*(?:{_ANSWER}[\s*]*)?(?:{NOT_FOUND}\b|(?i:{NOT_FOUND})(?=[\s*`\".]*$))[\s*`\".:,-]*",
     re.MULTILINE,
 )
 
@@ -39,6 +43,15 @@ class Reply:
 
 def parse(text: str) -> Reply | None:
     """Return the answer; None if it does not keep to the form that was asked for."""
+    reply = _parsed(text)
+    if reply is None:
+        # Where the template of a model begins its thoughts, only their end is in its answer.
+        _, end, rest = text.partition(THOUGHT_ENDS)
+        reply = _parsed(rest) if end else None
+    return reply
+
+
+def _parsed(text: str) -> Reply | None:
     none = _NONE.match(text)
     if none:
         return Reply(False, _BETWEEN.split(text[none.end() :])[0].strip())

@@ -5,7 +5,7 @@ Nothing is redirected, so a key reaches nobody but the endpoint that it is for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,9 @@ from mcp_servers.web.searching.base import (
 
 MAX_BYTES = 5_000_000
 CONNECT_S = 5.0
+DEEPEST = 100
+"""Most levels of an answer: no service has more, and what keeps it follows it all the way down."""
+
 SAID = 200
 """Most characters that are quoted of what an endpoint said."""
 
@@ -82,7 +85,7 @@ class Endpoints:
         """Return the answer, whatever its status.
 
         Raises:
-            Unavailable: there is none in time, or it is too large.
+            Unavailable: there is none in time, or it is too large or nested too deeply.
         """
         client = self._proxied if self._settings.proxy_to(url) else self._direct
         limit_s = deadline_s or self._deadline_s
@@ -101,8 +104,10 @@ class Endpoints:
                 raise Unavailable("it did not answer in time") from None
             except httpx.HTTPError as error:
                 raise Unavailable(f"it cannot be reached ({type(error).__name__})") from None
-            said = self._keys.hide(_json(bytes(body)))
-            return Reply(response.status_code, response.headers, said)
+            said = _json(bytes(body))
+            if _is_deep(said):
+                raise Unavailable("its answer is nested too deeply")
+            return Reply(response.status_code, response.headers, self._keys.hide(said))
         raise Unavailable(f"it did not answer within {limit_s:g} s")
 
     async def aclose(self) -> None:
@@ -141,3 +146,19 @@ def _json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
+
+
+def _is_deep(said: Any) -> bool:
+    """Whether JSON has more than DEEPEST levels; told without a call for each of them."""
+    level = [said]
+    for _ in range(DEEPEST):
+        level = [inner for value in level for inner in _within(value)]
+        if not level:
+            return False
+    return True
+
+
+def _within(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

@@ -99,6 +99,12 @@ class Listed:
                 except ProviderFailed as failure:
                     self.rest.failed(failure, anyio.current_time())
                     raise
+                except Exception as error:
+                    # The shape of an answer is a stranger's; what it says is not for the log.
+                    log.warning("%s: %s", self.name, type(error).__name__)
+                    odd = Unavailable("its answer cannot be understood")
+                    self.rest.failed(odd, anyio.current_time())
+                    raise odd from None
                 self.rest.answered()
                 return found
         except NoTurn:

@@ -75,8 +75,9 @@ class Cleaning:
             )
             if remove
         }
+        found = self._seen(payload.get("organic", []))
         cleaned: dict[str, Any] = {
-            "organic": [self._result(it) for it in self._seen(payload.get("organic", []))]
+            "organic": [self._result(it) for it in found if isinstance(it, dict)]
         }
         for part in PARTS:
             [shown] = self._seen([payload.get(part)]) or [None]
@@ -84,9 +85,7 @@ class Cleaning:
                 cleaned[part] = shown
         return cleaned
 
-    def _result(self, found: Any) -> Any:
-        if not isinstance(found, dict):
-            return found
+    def _result(self, found: dict[str, Any]) -> dict[str, Any]:
         gone = ("snippet",) if self.snippets else ()
         return {name: it for name, it in found.items() if it is not None and name not in gone}
 

@@ -178,6 +178,14 @@ async def test_other_statuses_of_the_300s_are_answers(status: int) -> None:
         assert (await guarded.fetch(Request(server.url))).status == status
 
 
+@pytest.mark.parametrize("location", ["https://[", ":https://^[x", "//a b", "http://x:y/"])
+async def test_a_redirect_to_what_is_no_address_is_a_broken_answer(location: str) -> None:
+    answer = http(b"", "302 Found", f"Location: {location}")
+    async with serving(saying(answer)) as server, fetcher(server) as guarded:
+        with pytest.raises(BrokenAnswer, match="bad address"):
+            await guarded.fetch(Request(server.url))
+
+
 async def test_headers_follow_a_redirect_within_their_origin_only() -> None:
     async with serving(saying(http())) as other:
         away = http(b"", "302 Found", f"Location: {other.url}/")
@@ -285,6 +293,12 @@ async def test_a_header_that_could_deceive_is_refused(
     async with fetcher() as guarded:
         with pytest.raises(error):
             await guarded.fetch(Request("http://127.0.0.1/", headers={name: value}))
+
+
+async def test_the_space_around_the_value_of_a_header_is_left_out() -> None:
+    async with serving(saying(http())) as server, fetcher(server) as guarded:
+        await guarded.fetch(Request(server.url, headers={"X-Token": " a b "}))
+    assert "X-Token: a b\r\n" in server.heads[0]
 
 
 async def test_a_host_gets_so_many_requests_at_a_time_and_no_more() -> None:

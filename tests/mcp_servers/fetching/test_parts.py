@@ -60,6 +60,14 @@ def test_any_text_is_parsed_or_refused_in_words(text: str) -> None:
             continue
 
 
+@pytest.mark.parametrize(
+    "host", ["xn--i-7iq.ws", "xn--a.test", "xn--.test", "xn--80ak6aa92ehttp.test"]
+)
+def test_a_host_that_cannot_be_shown_in_its_own_letters_is_a_host_all_the_same(host: str) -> None:
+    """Emoji in names are forbidden, and registered; whether it leads anywhere, a look-up says."""
+    assert parse(f"https://{host}/").raw_host.decode() == host
+
+
 def test_waits_double_to_the_longest_and_draw_lots() -> None:
     policy = RetryPolicy(attempts=5, base_s=1, longest_s=3)
     assert [policy.wait_s(n, None, 1.0) for n in range(1, 6)] == [1, 2, 3, 3, None]

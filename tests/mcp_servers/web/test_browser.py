@@ -52,6 +52,19 @@ async def test_a_page_that_its_scripts_write_is_rendered() -> None:
     assert (page.url, page.status, page.note) == (f"{site.url}/", 200, "")
 
 
+async def test_a_page_that_its_scripts_choose_by_the_fragment_is_that_one() -> None:
+    routed = "<div id=root></div><script>root.textContent = 'at ' + location.hash</script>"
+    pages: dict[str, Any] = {
+        "/app": html(routed),
+        "/moved": http(b"", "302 Found", "Location: /app"),
+    }
+    async with a_site(pages) as site, a_browser(site) as rig:
+        for asked in ("/app", "/moved"):
+            page = await rig.browser.render(f"{site.url}{asked}#/about", 25)
+            assert "at #/about" in page.html
+            assert (page.url, page.status) == (f"{site.url}/app#/about", 200)
+
+
 async def test_status_and_address_are_those_of_where_the_page_ended() -> None:
     pages: dict[str, Any] = {
         "/moved": http(b"", "302 Found", "Location: /next"),

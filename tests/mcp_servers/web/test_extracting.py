@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -272,14 +273,50 @@ async def test_a_loop_in_the_answer_is_cut() -> None:
     assert "began to repeat itself" in extraction.text
 
 
+async def test_a_loop_before_the_quotations_is_cut_and_they_stay() -> None:
+    loop = "The bridge is old, and it is a bridge. " * 60
+    said = GOOD.replace("[2].", f"[2]. {loop}")
+    extraction = await extracted(ScriptedLlm([always(chat(said))]))
+    assert extraction.text.count("The bridge is old") <= 2
+    assert "began to repeat itself" in extraction.text
+    assert len(extraction.citations) == 1
+
+
+@pytest.mark.parametrize("many", ["\n", "#\n", " ", "* "])
+async def test_an_answer_with_a_run_of_nothing_in_it_costs_no_more_than_its_length(
+    many: str,
+) -> None:
+    """Models fall into such runs; what takes an answer apart lets nobody else run meanwhile."""
+    said = f'ANSWER:\nIn 1788 [2].{many * 12_000}.\nQUOTES:\n[2] "It{many * 12_000} is"'
+    began = time.process_time()
+    await extracted(ScriptedLlm([always(chat(said))]))
+    assert time.process_time() - began < 0.8
+
+
 async def test_an_answer_that_was_cut_short_says_so() -> None:
     extraction = await extracted(ScriptedLlm([always(chat(GOOD, "length"))]))
     assert "cut at its longest length" in extraction.text
 
 
-async def test_thoughts_of_the_model_are_not_shown() -> None:
-    extraction = await extracted(ScriptedLlm([always(chat(f"<think>Hm, 1999?</think>{GOOD}"))]))
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"<think>Hm, 1999?</think>{GOOD}",
+        # Some templates begin the thoughts for the model, so it only ends them.
+        f"Hm, is it ANSWER: 1999?\n</think>\n\n{GOOD}",
+        GOOD.replace("ANSWER:", "ANSWER：").replace("QUOTES:", "QUOTES："),
+    ],
+)
+async def test_thoughts_and_habits_of_the_model_are_not_shown(said: str) -> None:
+    extraction = await extracted(ScriptedLlm([always(chat(said))]))
     assert extraction.text == "It was opened on 3 May 1788 [2]."
+    assert len(extraction.citations) == 1
+
+
+async def test_an_answer_about_the_marks_of_thoughts_stays_whole() -> None:
+    said = GOOD.replace("It was", "</think> ends it; it was")
+    extraction = await extracted(ScriptedLlm([always(chat(said))]))
+    assert extraction.text == "</think> ends it; it was opened on 3 May 1788 [2]."
 
 
 async def test_usage_is_guessed_where_the_endpoint_reports_none() -> None:

@@ -156,3 +156,11 @@ async def test_a_body_that_is_given_up_frees_its_place() -> None:
         with pytest.raises(TooLarge):
             await body.take(b"x" * (10 * SMALL))
     assert bodies.places.value == LARGE_AT_A_TIME
+
+
+async def test_calls_do_not_wait_long_for_a_page_that_is_taken_apart(tmp_path: Path) -> None:
+    """The thread that does it is to give way at once, and as before when there is no server."""
+    usual = sys.getswitchinterval()
+    async with running(settings_in(tmp_path)):
+        assert sys.getswitchinterval() < 0.001
+    assert sys.getswitchinterval() == usual

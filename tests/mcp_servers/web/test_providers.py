@@ -297,6 +297,16 @@ async def test_an_answer_without_end_is_cut_off(api: ScriptedApi, make: Make) ->
         await make("serper").search(Query("apple"))
 
 
+@pytest.mark.parametrize("depth", [150, 900, 5000])
+async def test_an_answer_that_is_nested_without_end_is_none(
+    api: ScriptedApi, make: Make, depth: int
+) -> None:
+    """What reads it, keeps it or shows it follows it into its depth."""
+    api.say(200, b'{"searchParameters":{},"organic":' + b"[" * depth + b"]" * depth + b"}")
+    with pytest.raises(Unavailable):
+        await make("serper").search(Query("apple"))
+
+
 async def test_a_provider_that_is_not_there_is_unavailable(make: Make, api: ScriptedApi) -> None:
     endpoints = Endpoints(FetchSettings(), 5, Keys([KEY.get_secret_value()]))
     with pytest.raises(Unavailable, match="cannot be reached"):

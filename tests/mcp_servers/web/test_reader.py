@@ -203,6 +203,11 @@ async def test_headers_do_not_reach_another_origin(tmp_path: Path) -> None:
         "http://2130706433/",
         "file:///etc/passwd",
         "gopher://127.0.0.1:70/_x",
+        "data:text/html,<p>hi",
+        "blob:https://example.com/1",
+        "javascript:alert(1)",
+        "MAILTO:ann@example.com",
+        "view-source:http://10.0.0.1/",
         "10.0.0.1",
         "user:pass@10.0.0.1",
         "https://huggingface.co/datasets/gaia",
@@ -251,6 +256,25 @@ async def test_a_shell_is_rendered_where_there_is_a_browser(tmp_path: Path) -> N
         assert (await it.reader.read(it.site.url)).age_s == 1
         await it.reader.read(it.site.url, {"X-Key": "canary"})
     assert len(browser.asked) == 1
+
+
+async def test_pages_of_one_address_that_scripts_choose_by_the_fragment_are_several(
+    tmp_path: Path,
+) -> None:
+    browser = ScriptedBrowser()
+    async with reading(tmp_path, browser=browser, relay=True) as it:
+        it.site.now_say(200, b"status:needs_browser")
+        for fragment in ("", "#/about", "#!/team", "#part", "#/about"):
+            await it.reader.read(f"{it.site.url}/{fragment}")
+        # What only names a place in a page is that page.
+        assert browser.asked == [f"{it.site.url}/{part}" for part in ("", "#/about", "#!/team")]
+
+
+async def test_jinas_reader_is_told_which_page_the_fragment_chooses(tmp_path: Path) -> None:
+    async with reading(tmp_path, relay=True, relay_first=True) as it:
+        it.jina.say(200, JINA_PAGE)
+        await it.reader.read("https://public.org/#/about")
+        assert it.jina.asked[0].json == {"url": "https://public.org/#/about"}
 
 
 @pytest.mark.parametrize("failure", [TooSlow("It was too slow."), RuntimeError("broken")])

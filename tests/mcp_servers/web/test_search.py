@@ -104,6 +104,22 @@ async def test_when_one_fails_the_next_answers(failure: ProviderFailed) -> None:
     assert (answer.provider, answer.payload["organic"]) == ("two", hits("b"))
 
 
+async def test_an_answer_that_nobody_foresaw_is_the_providers_failure_not_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one, two = Scripted("one", TypeError("'int' object: key-4711")), Scripted("two", hits("b"))
+    assert (await searching(one, two).search(Query("x"))).provider == "two"
+    assert "one: TypeError" in caplog.text
+    assert "key-4711" not in caplog.text
+    with pytest.raises(NoneUsable, match="one: its answer cannot be understood"):
+        await searching(one).search(Query("x"))
+
+
+async def test_a_result_that_is_none_is_left_out() -> None:
+    lone = Scripted("one", ["text", None, 5, *hits("a")])
+    assert (await searching(lone).search(Query("x"))).payload["organic"] == hits("a")
+
+
 async def test_one_that_rests_is_not_asked_again_until_it_has_rested() -> None:
     one, two = Scripted("one", QuotaSpent("spent")), Scripted("two", hits("b"))
     search = searching(one, two)
