@@ -13,6 +13,7 @@ from lxml.html import HtmlElement
 from numpy.typing import NDArray
 
 from mcp_servers.web.reading import tables
+from mcp_servers.web.reading.completion import completed
 from mcp_servers.web.reading.features import matrix
 from mcp_servers.web.reading.forest import Forest, load
 
@@ -66,7 +67,7 @@ def choose(
     sizes = np.array([words(block) for block in blocks], np.float64)
     likely = (forest or _forest()).probabilities(matrix(blocks, suggested, source))
     likely = _with_tables(blocks, likely, sizes)
-    kept = best_set(likely, sizes)
+    kept = completed(blocks, sizes, best_set(likely, sizes))
     return [block for block, keep in zip(blocks, kept, strict=True) if keep]
 
 
