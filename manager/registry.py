@@ -7,7 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from manager.router import choose_area
-from wire.errors import NoNode, NotFound, PlatformError, ServerUnavailable, ToolNotFound
+from wire.errors import (
+    NoNode,
+    NotFound,
+    PlatformError,
+    ServerUnavailable,
+    ToolAmbiguous,
+    ToolNotFound,
+)
 from wire.faces.catalogue import IndexedTool, ToolIndex
 from wire.models import NodeReport, NodeState, Scope, ServerReport, ServerState, ToolInfo
 
@@ -29,13 +36,15 @@ class NodeRecord:
     """What the manager knows of one node.
 
     `state` is the node's word unless the manager judged it lost; `seen` is the clock's reading when
-    the node last gave a sign of life, `reported` when it last reported. `suspect` means that a call
+    the node last gave a sign of life, `reported` when it last reported, and `heard` whether it ever
+    did to this manager. `suspect` means that a call
     to it failed and that it was not looked at since. `in_flight` counts the calls of this manager,
     `peak` the most of them at a time since the last report.
     """
 
     __slots__ = (
         "elsewhere",
+        "heard",
         "id",
         "in_flight",
         "peak",
@@ -55,6 +64,7 @@ class NodeRecord:
         self.state = state
         self.seen = now
         self.reported = now
+        self.heard = False
         self.suspect = False
         self.saved: tuple[str, ...] | None = None
         self.in_flight = 0
@@ -114,6 +124,7 @@ class Registry:
             changed = node.state is not report.state or not report.revision
             self._replace(node, report, now)
             changed = changed or report.stamp != before
+        node.heard = True
         # The node counted a moment ago: calls of ours that ended since are nobody else's.
         node.elsewhere = max(0, report.in_flight - max(node.peak, node.in_flight))
         node.peak = node.in_flight
@@ -271,7 +282,9 @@ class Registry:
         for index in (self._known, self._lately_known()):
             try:
                 return self._unavailable(index.find(name, server).info.server)
-            except PlatformError:
+            except ToolAmbiguous as ambiguous:
+                return ambiguous
+            except ToolNotFound:
                 pass
         owner = server or name.partition("__" if "__" in name else ".")[0]
         reports = [report for _, report in self._reports(owner)]

@@ -173,6 +173,16 @@ def test_a_node_that_left_takes_its_tools_along_unless_it_is_soon_back() -> None
     assert not registry.may_be_back("one")
 
 
+def test_a_bare_name_that_two_servers_had_is_as_ambiguous_while_they_are_away(
+    registry: Registry,
+) -> None:
+    servers = [server(name, tool("echo", name)) for name in ("a", "b")]
+    registry.apply(ScriptedNode().report(*servers))
+    registry.forget("one")
+    with pytest.raises(ToolAmbiguous):
+        registry.find("echo")
+
+
 def test_a_node_that_was_lost_for_long_is_not_waited_for_when_it_is_forgotten(
     registry: Registry,
 ) -> None:
