@@ -351,21 +351,12 @@ class TestHandles:
             calls.registry.lose(record)
         else:
             calls.registry.forget("two")
+            with pytest.raises(NoNode, match="two left a moment ago"):  # or is only restarted
+                await calls.call(arguments=self.handle("two"))
             calls.now += BACK_S + 1
         with pytest.raises(SandboxLost, match="two"):
             await calls.call(arguments=self.handle("two"))
         assert one.calls == two.calls == []
-
-    async def test_the_handle_of_a_node_that_may_only_be_restarted_is_not_called_lost(
-        self, calls: Calls, start_node: StartNode
-    ) -> None:
-        one, two = await self.two(calls, start_node)
-        calls.registry.forget("two")
-        with pytest.raises(NoNode, match="two left a moment ago"):
-            await calls.call(arguments=self.handle("two"))
-        assert one.calls == two.calls == []
-        calls.know(two, server("echo", tool("echo", affinity="box")))
-        assert (await calls.call(arguments=self.handle("two"))).node == "two"
 
     async def test_a_node_that_refuses_a_handles_call_is_not_replaced_by_another(
         self, calls: Calls, start_node: StartNode
