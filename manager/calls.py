@@ -16,7 +16,7 @@ import orjson
 
 from manager.homes import Homes
 from manager.node_link import NotAccepted
-from manager.registry import NodeRecord, Registry
+from manager.registry import NodeRecord, Registry, gone_for_now
 from manager.router import choose_node
 from manager.stores.calls import CallRecord
 from wire.errors import (
@@ -255,11 +255,14 @@ class CallService:
         """Return the id of the node that a handle in the arguments names.
 
         Raises:
+            NoNode: that node may only be restarted.
             SandboxLost: that node is gone.
         """
         assert info.affinity is not None
         node_id = node_of(self._secret, arguments.get(info.affinity))
         if node_id is not None and self._registry.node(node_id) is None:
+            if self._registry.may_be_back(node_id):
+                raise gone_for_now(f"{info.affinity}: its node {node_id}")
             raise SandboxLost(
                 f"{info.affinity}: its node {node_id} is gone, and what it held with it. "
                 "Open a new one.",

@@ -11,7 +11,7 @@ import orjson
 
 from manager.file_link import FileLink
 from manager.node_link import NodeLink, NotAccepted
-from manager.registry import NodeRecord, Registry
+from manager.registry import NodeRecord, Registry, gone_for_now
 from manager.router import choose_node
 from wire.errors import (
     NodeLost,
@@ -135,7 +135,7 @@ class Files:
 
         Raises:
             NoNode, ServerUnavailable: none can be asked now.
-            NotFound, SandboxLost: see `_holder`.
+            NotFound, NoNode, SandboxLost: see `_holder`.
         """
         if path.startswith(SANDBOXES):
             return [self._holder(path[len(SANDBOXES) + 1 :].partition("/")[0])]
@@ -151,6 +151,7 @@ class Files:
 
         Raises:
             NotFound: the id is none that a node of ours gave.
+            NoNode: the node may only be restarted.
             SandboxLost: the node is gone.
             ServerUnavailable: it is here, and cannot be asked now.
         """
@@ -159,6 +160,8 @@ class Files:
             raise NotFound(f"There is no sandbox {sandbox[:200]!r}.")
         node = self._registry.node(node_id)
         if node is None:
+            if self._registry.may_be_back(node_id):
+                raise gone_for_now(f"Node {node_id} of this sandbox")
             raise SandboxLost(
                 f"Node {node_id} of this sandbox is gone, and what it held with it. Open a new "
                 "one.",

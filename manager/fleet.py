@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 PROBE_S = 1.0
 SILENT_S = 30.0
 FORGET_S = 86_400.0
+ABSENT_S = 60.0
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -33,8 +34,10 @@ class FleetPolicy:
 
     A node silent for `lost_after_s` is probed; one that answers probes and yet does not report for
     `silent_s` is lost all the same, for nobody knows what it has. One lost for `forget_s` is
-    forgotten. A launched node that ends is started again after `restart_base_s`, doubled each time
-    up to `restart_max_s`, from the beginning once it ran for `restart_reset_s`.
+    forgotten; after `absent_s` if it never reported to this manager: it is of an earlier time, and
+    a container that was made anew meanwhile does not come back. A launched node that ends is
+    started again after `restart_base_s`, doubled each time up to `restart_max_s`, from the
+    beginning once it ran for `restart_reset_s`.
     """
 
     tick_s: float = 0.25
@@ -42,6 +45,7 @@ class FleetPolicy:
     probe_s: float = PROBE_S
     silent_s: float = SILENT_S
     forget_s: float = FORGET_S
+    absent_s: float = ABSENT_S
     restart_base_s: float = 0.5
     restart_max_s: float = 30.0
     restart_reset_s: float = 60.0
@@ -114,7 +118,7 @@ class Fleet:
         for node in self._registry.nodes():
             if self._doubtful(node, now):
                 self._begin(node, partial(self._look, node))
-            elif node.state is NodeState.LOST and now - node.seen > self._policy.forget_s:
+            elif node.state is NodeState.LOST and now - node.seen > self._kept_s(node):
                 self._registry.forget(node.id)
                 self._save(partial(self._store.forget_node, node.id))
         for local in self._locals.values():
@@ -141,6 +145,9 @@ class Fleet:
     def _doubtful(self, node: NodeRecord, now: float) -> bool:
         silent = now - node.seen > self._policy.lost_after_s
         return node.state is not NodeState.LOST and (silent or node.suspect)
+
+    def _kept_s(self, node: NodeRecord) -> float:
+        return self._policy.forget_s if node.heard else self._policy.absent_s
 
     async def _look(self, node: NodeRecord) -> None:
         """Probe a doubtful node; judge it lost unless it gives a sign of life."""

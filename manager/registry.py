@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from manager.homes import Homes
 from manager.router import choose_area
-from wire.errors import NoNode, NotFound, PlatformError, ServerUnavailable, ToolNotFound
+from wire.errors import (
+    NoNode,
+    NotFound,
+    PlatformError,
+    ServerUnavailable,
+    ToolAmbiguous,
+    ToolNotFound,
+)
 from wire.faces.catalogue import IndexedTool, ToolIndex
 from wire.files import FILES
 from wire.models import NodeReport, NodeState, Scope, ServerReport, ServerState, ToolInfo
@@ -21,6 +28,9 @@ RIVAL_S = 6.0
 AREA_AWAY_S = 600.0
 """How long files are looked for on a machine whose last node is lost or has left: it may come back,
 and what was stored elsewhere meanwhile would not be found then."""
+BACK_S = 30.0
+"""How long a node that left may be back: one that is restarted says goodbye, too, and what it held
+is there again then. Until it is over, its sandboxes are not called lost, nor its tools unknown."""
 UNUSABLE = (ServerState.FAILED, ServerState.STOPPED)
 
 
@@ -28,13 +38,15 @@ class NodeRecord:
     """What the manager knows of one node.
 
     `state` is the node's word unless the manager judged it lost; `seen` is the clock's reading when
-    the node last gave a sign of life, `reported` when it last reported. `suspect` means that a call
+    the node last gave a sign of life, `reported` when it last reported, and `heard` whether it ever
+    did to this manager. `suspect` means that a call
     to it failed and that it was not looked at since. `in_flight` counts the calls of this manager,
     `peak` the most of them at a time since the last report.
     """
 
     __slots__ = (
         "elsewhere",
+        "heard",
         "id",
         "in_flight",
         "peak",
@@ -54,6 +66,7 @@ class NodeRecord:
         self.state = state
         self.seen = now
         self.reported = now
+        self.heard = False
         self.suspect = False
         self.saved: tuple[str, ...] | None = None
         self.in_flight = 0
@@ -95,6 +108,7 @@ class Registry:
         self._areas: frozenset[str] = frozenset()
         self._areas_away: dict[str, float] = {}
         self._homes = Homes()
+        self._left: dict[str, tuple[float, NodeRecord]] = {}
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call `watcher` after nodes, their states or their tools changed."""
@@ -113,6 +127,7 @@ class Registry:
             changed = node.state is not report.state or not report.revision
             self._replace(node, report, now)
             changed = changed or report.stamp != before
+        node.heard = True
         # The node counted a moment ago: calls of ours that ended since are nobody else's.
         node.elsewhere = max(0, report.in_flight - max(node.peak, node.in_flight))
         node.peak = node.in_flight
@@ -174,8 +189,13 @@ class Registry:
         Raises:
             NotFound: no node has that id.
         """
-        if self._nodes.pop(node_id, None) is None:
+        node = self._nodes.pop(node_id, None)
+        if node is None:
             raise NotFound(f"There is no node {node_id!r}. GET /v1/nodes lists them.")
+        left = {one.id: (since, one) for since, one in self._lately_left()}
+        if node.state is not NodeState.LOST:
+            left[node_id] = (self._clock(), node)
+        self._left = left
         log.info("node %s left", node_id)
         self._rebuild()
 
@@ -187,6 +207,17 @@ class Registry:
         """Return a node that is not lost."""
         node = self._nodes.get(node_id)
         return None if node is None or node.state is NodeState.LOST else node
+
+    def may_be_back(self, node_id: str) -> bool:
+        """Whether a node left so lately that it may only be restarted."""
+        return node_id not in self._nodes and any(
+            node.id == node_id for _, node in self._lately_left()
+        )
+
+    def _lately_left(self) -> list[tuple[float, NodeRecord]]:
+        """Return when and which nodes left of late, those that are back included."""
+        now = self._clock()
+        return [(since, node) for since, node in self._left.values() if now - since < BACK_S]
 
     def area_of(self, owner: str) -> str:
         """Return the file area that keeps an Owner's files, also one that is away for a moment.
@@ -223,7 +254,7 @@ class Registry:
         """Return the tool that `name` means and the nodes that can take a call to it now.
 
         Raises:
-            ToolNotFound: no node ever had it.
+            ToolNotFound: no node has it, or lately had it.
             ToolAmbiguous: a bare name that several tool servers have.
             NoNode, ServerUnavailable: it is known, and cannot be called now.
         """
@@ -258,20 +289,33 @@ class Registry:
 
     def _why_not(self, name: str, server: str | None, error: ToolNotFound) -> PlatformError:
         """Tell a tool that is away from one that never was."""
-        try:
-            return self._unavailable(self._known.find(name, server).info.server)
-        except PlatformError:
-            pass
+        for index in (self._known, self._lately_known()):
+            try:
+                return self._unavailable(index.find(name, server).info.server)
+            except ToolAmbiguous as ambiguous:
+                return ambiguous
+            except ToolNotFound:
+                pass
         owner = server or name.partition("__" if "__" in name else ".")[0]
         reports = [report for _, report in self._reports(owner)]
         # One that was never ready has listed no tools yet: nobody can say that it has not this one.
         silent = [r for r in reports if r.state in UNUSABLE or not r.tools]
         return self._unavailable(owner) if silent else error
 
+    def _lately_known(self) -> ToolIndex:
+        """Index the tools of nodes that left of late; those of one that is back may still start."""
+        servers = (server for _, node in self._lately_left() for server in node.report.servers)
+        return ToolIndex({(s.name, tool.name): tool for s in servers for tool in s.tools}.values())
+
     def _unavailable(self, server: str) -> PlatformError:
         """Say why no node can take a call to a known tool server now."""
         reports = list(self._reports(server))
         live = [(node, r) for node, r in reports if node.state is not NodeState.LOST]
+        if not reports:
+            left = sorted(n.id for _, n in self._lately_left() if n.server(server) is not None)
+            return gone_for_now(
+                f"No node has the tool server {server!r} now: {', '.join(left) or 'its node'}"
+            )
         if not live:
             names = ", ".join(sorted(node.id for node, _ in reports))
             return NoNode(
@@ -333,6 +377,14 @@ class Registry:
         away = self._areas_away | dict.fromkeys(self._areas - areas, self._clock())
         self._areas_away = {area: left for area, left in away.items() if area not in areas}
         self._areas = areas
+
+
+def gone_for_now(what: str) -> NoNode:
+    """Return the error that something is on a node that may only be restarted; `what` names it."""
+    return NoNode(
+        f"{what} left a moment ago. If it is only restarted, it is soon back.",
+        retry_after_s=RETRY_S,
+    )
 
 
 def _trusted(nodes: list[NodeRecord]) -> list[NodeRecord]:

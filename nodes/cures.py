@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+_FRAME = " \t\r\n|+-"
 SHOWN_CHARS = 200
 _INSTALL = {
     "uvx": "Install uv (https://docs.astral.sh/uv/), which brings uvx",
@@ -73,10 +74,14 @@ def cure_of(stderr: Sequence[str], entry_argv: Sequence[str]) -> str:
 
 
 def last_words(stderr: Sequence[str]) -> str:
-    """Return the last line of stderr as a sentence; empty if there is none."""
+    """Return the last line of stderr as a sentence; empty if there is none.
+
+    Python draws a frame around a group of exceptions: what happened stands before its last line.
+    """
     if not stderr:
         return ""
-    line = stderr[-1].strip()
+    telling = next((line for line in reversed(stderr) if line.strip(_FRAME)), stderr[-1])
+    line = telling.strip().removeprefix("| ")
     shown = line if len(line) <= SHOWN_CHARS else f"{line[:SHOWN_CHARS]}..."
     return f"It last said: {shown!r}."
 

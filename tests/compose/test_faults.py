@@ -104,6 +104,7 @@ def test_down_keeps_registry_files_and_keys(deployment: Deployment, registered: 
     deployment.compose("down")
     assert all(left.startswith("volume ") for left in deployment.left())
     deployment.up()
+    assert set(deployment.nodes().values()) == {"ready"}, "those that were removed are not missed"
     eventually(lambda: serves(deployment, registered), RECOVERY_S)
     assert deployment.admin() == key
     [node] = deployment.containers(FULL)

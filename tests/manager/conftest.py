@@ -45,7 +45,8 @@ class Calls:
     """A call service with what it recorded and whom it suspected."""
 
     def __init__(self, link: NodeLink, **options: Any) -> None:
-        self.registry = Registry()
+        self.now = 0.0
+        self.registry = Registry(clock=lambda: self.now)
         self.records: list[CallRecord] = []
         self.suspects: list[str] = []
         given: dict[str, Any] = {"max_in_flight": 1000, "pick": lambda count: 0} | options

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from manager.node_link import NodeLink
+from manager.registry import BACK_S
 from tests.fakes import scripted_node
 from tests.fakes.scripted_node import Exchange, ScriptedNode, refuse_with, respond, server, tool
 from tests.manager.conftest import SECRET, Calls, StartNode
@@ -344,12 +345,13 @@ class TestHandles:
         self, calls: Calls, start_node: StartNode, how: str
     ) -> None:
         one, two = await self.two(calls, start_node)
-        record = calls.registry.node("two")
-        assert record is not None
         if how == "lost":
-            calls.registry.lose(record)
+            calls.registry.lose(calls.registry.nodes()[1])
         else:
             calls.registry.forget("two")
+            with pytest.raises(NoNode, match="two left a moment ago"):  # or is only restarted
+                await calls.call(arguments=self.handle("two"))
+            calls.now += BACK_S + 1
         with pytest.raises(SandboxLost, match="two"):
             await calls.call(arguments=self.handle("two"))
         assert one.calls == two.calls == []

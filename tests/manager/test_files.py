@@ -16,7 +16,7 @@ from manager.stores.sqlite import SqliteStore
 from tests.fakes import scripted_node
 from tests.fakes.scripted_node import Behaviour, Exchange, ScriptedNode, refuse_with, server
 from tests.manager.conftest import SECRET, StartNode
-from tests.manager.test_app import AGENT, KEYS, Manager, settings
+from tests.manager.test_app import AGENT, KEYS, PEER, Manager, settings
 from tests.serving import serve
 from wire import handles
 from wire.errors import ServerCrashed, ServerUnavailable
@@ -122,6 +122,16 @@ async def test_a_sandbox_of_a_node_that_is_gone_is_lost(
         answer = await manager.client.request(method, f"/v1/sandboxes/{handle('gone')}/files/x")
         assert problem(answer) == (410, "sandbox_lost")
     assert asked(other) == []
+
+
+async def test_a_sandbox_of_a_node_that_may_only_be_restarted_is_not_called_lost(
+    manager: Manager, start_node: StartNode
+) -> None:
+    await joined(manager, start_node, "one")
+    left = await manager.client.delete("/v1/nodes/one", headers=PEER)
+    assert left.status_code == 204
+    answer = await manager.client.get(f"/v1/sandboxes/{handle('one')}/files/x")
+    assert problem(answer) == (503, "no_node")
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,23 @@ async def test_a_lost_node_is_back_with_its_report_and_forgotten_after_a_day(
     assert await it.store.nodes() == []
 
 
+async def test_a_node_of_an_earlier_time_that_does_not_come_is_soon_forgotten(
+    it: Setting, start_node: StartNode
+) -> None:
+    node = await start_node()
+    report = node.report()
+    await it.store.save_node(report, 1.0)
+    await node.stop()
+    it.registry.remember(report)
+    await it.after(3.1)
+    assert it.state(node) is NodeState.LOST
+    await it.after(50)
+    assert it.state(node) is NodeState.LOST
+    await it.after(10)
+    assert it.registry.nodes() == []
+    assert await it.store.nodes() == []
+
+
 class TestWantedNodes:
     """Nodes that the launcher should keep running."""
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from manager.registry import Registry
+from manager.registry import BACK_S, Registry
 from tests.fakes.scripted_node import ScriptedNode, server, tool
 from wire.errors import NoNode, NotFound, ServerUnavailable, ToolAmbiguous, ToolNotFound
 from wire.models import NodeState, ServerState
@@ -143,13 +143,52 @@ def test_a_remembered_node_is_joining_until_it_reports(registry: Registry) -> No
     assert candidates(registry, "echo") == ["one"]
 
 
-def test_a_node_that_left_takes_its_tools_along(registry: Registry) -> None:
-    registry.apply(ScriptedNode().report())
+def test_a_node_that_left_takes_its_tools_along_unless_it_is_soon_back() -> None:
+    now = [0.0]
+    registry = Registry(clock=lambda: now[0])
+    node = ScriptedNode()
+    registry.apply(node.report())
     registry.forget("one")
-    with pytest.raises(ToolNotFound):
-        registry.find("echo")
     with pytest.raises(NotFound):
         registry.forget("one")
+    assert registry.tools() == []
+    for name in ("echo", "echo__echo", "echo.echo"):
+        with pytest.raises(NoNode, match="one left a moment ago") as caught:
+            registry.find(name)
+        assert caught.value.retry_after_s
+    assert registry.may_be_back("one")
+    with pytest.raises(ToolNotFound):
+        registry.find("other")
+    registry.apply(node.report())
+    assert candidates(registry, "echo") == ["one"]
+    assert not registry.may_be_back("one"), "it is back"
+    registry.forget("one")
+    registry.apply(node.report(server("echo", state=ServerState.STARTING)))
+    with pytest.raises(ServerUnavailable, match="on one it is starting"):
+        registry.find("echo")
+    registry.forget("one")
+    now[0] = BACK_S + 1
+    with pytest.raises(ToolNotFound):
+        registry.find("echo")
+    assert not registry.may_be_back("one")
+
+
+def test_a_bare_name_that_two_servers_had_is_as_ambiguous_while_they_are_away(
+    registry: Registry,
+) -> None:
+    servers = [server(name, tool("echo", name)) for name in ("a", "b")]
+    registry.apply(ScriptedNode().report(*servers))
+    registry.forget("one")
+    with pytest.raises(ToolAmbiguous):
+        registry.find("echo")
+
+
+def test_a_node_that_was_lost_for_long_is_not_waited_for_when_it_is_forgotten(
+    registry: Registry,
+) -> None:
+    registry.lose(registry.apply(ScriptedNode().report()))
+    registry.forget("one")
+    assert not registry.may_be_back("one")
 
 
 def test_a_suspect_gets_calls_only_when_there_is_nobody_else(registry: Registry) -> None:
