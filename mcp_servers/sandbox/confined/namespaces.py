@@ -140,7 +140,7 @@ class Namespaces:
         ):
             linux.mount(source, target, None, linux.BIND)
             linux.restrict_mount(target, _PLAIN)
-        root.show_again(self._trees, (HOME, "/tmp"))
+        root.show_again(self._trees, (HOME, "/tmp", "/var/tmp"))
         linux.mount("tmpfs", "/dev/shm", "tmpfs", _PLAIN, _SHARED_MEMORY)
         linux.mount("tmpfs", "/run", "tmpfs", _PLAIN | linux.READ_ONLY, "size=4k")
         linux.restrict_mount("/", _PLAIN | linux.READ_ONLY)

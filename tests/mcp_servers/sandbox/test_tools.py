@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ImageContent
 
 from mcp_servers.sandbox.answers import answered
+from mcp_servers.sandbox.confined import site
 from mcp_servers.sandbox.sandbox import RESTARTED
 from mcp_servers.sandbox.tools import Tools, time_limit
 from tests.mcp_servers.sandbox.standing import (
@@ -150,6 +152,20 @@ async def test_a_command_in_the_background_can_be_read_and_stopped(tools: Tools)
     assert fields(again)["stdout"] == "begun\n"
     assert "no command 'no'" in await refused(tools.output(meta(), box, "no"))
     await tools.close(meta(), box)
+
+
+@pytest.mark.parametrize("temporary", ["/tmp", "/var/tmp"])
+async def test_an_interpreter_below_a_folder_for_temporary_files_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temporary: str
+) -> None:
+    with tempfile.TemporaryDirectory(dir=temporary) as tree:
+        Path(tree).chmod(0o755)
+        (Path(tree) / "module").write_text("here")
+        trees = [*site.trees(), tree]
+        monkeypatch.setattr(site, "trees", lambda: trees)
+        async with standing(settings(tmp_path)) as tools:
+            answer = await tools.python(meta(), f"open('{tree}/module').read()", "", None)
+    assert fields(answer)["results"] == ["'here'"]
 
 
 async def test_each_sandbox_draws_other_random_numbers(tmp_path: Path) -> None:
