@@ -251,7 +251,8 @@ async def test_a_probe_tells_whether_the_node_answers(
 ) -> None:
     behaviour, alive = PROBES[name]
     node = await start_node(alive=behaviour)
-    assert await link.probe(node, 0.2) is alive
+    assert await link.probe(node, 0.2 if name == "hangs" else 10.0) is alive
+    await node.until(lambda it: bool(it.others))
     assert node.others[0].path == "/livez"
 
 
