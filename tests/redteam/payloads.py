@@ -73,7 +73,11 @@ def peek(path, limit=1 << 20):
     """Return what a file holds; nothing if it cannot be read."""
     try:
         with open(path, "rb", buffering=0) as file:
-            return file.read(limit) or b""
+            found = b""
+            # Of a file of /proc each read gives a page.
+            while len(found) < limit and (piece := file.read(limit - len(found))):
+                found += piece
+            return found
     except OSError as refusal:
         return b""
 
