@@ -224,9 +224,8 @@ class Registry:
 
         It stays the same when another one comes. While no node names any, it is the unnamed one.
         """
-        now = self._clock()
-        away = (area for area, left in self._areas_away.items() if now - left < AREA_AWAY_S)
-        known = {*self._areas, *away}
+        since = self._clock() - AREA_AWAY_S
+        known = self._areas.union(area for area, left in self._areas_away.items() if left > since)
         home = self._homes.of(owner, FILES)
         if home in known:
             return home
@@ -304,8 +303,14 @@ class Registry:
 
     def _lately_known(self) -> ToolIndex:
         """Index the tools of nodes that left of late; those of one that is back may still start."""
-        servers = (server for _, node in self._lately_left() for server in node.report.servers)
+        had = ((node, server) for _, node in self._lately_left() for server in node.report.servers)
+        servers = [server for node, server in had if self._may_come_again(node, server)]
         return ToolIndex({(s.name, tool.name): tool for s in servers for tool in s.tools}.values())
+
+    def _may_come_again(self, node: NodeRecord, server: ServerReport) -> bool:
+        """Whether a node that left may bring a tool server along: not if it is back without it."""
+        back = self._nodes.get(node.id)
+        return back is None or not back.report.servers or back.server(server.name) is not None
 
     def _unavailable(self, server: str) -> PlatformError:
         """Say why no node can take a call to a known tool server now."""

@@ -173,6 +173,15 @@ def test_a_node_that_left_takes_its_tools_along_unless_it_is_soon_back() -> None
     assert not registry.may_be_back("one")
 
 
+def test_what_a_node_came_back_without_is_not_waited_for(registry: Registry) -> None:
+    node = ScriptedNode()
+    registry.apply(node.report(server("a", tool("echo", "a")), server("b", tool("other", "b"))))
+    registry.forget("one")
+    registry.apply(node.report(server("a", tool("echo", "a"))))
+    with pytest.raises(ToolNotFound):
+        registry.find("other")
+
+
 def test_a_bare_name_that_two_servers_had_is_as_ambiguous_while_they_are_away(
     registry: Registry,
 ) -> None:
