@@ -14,7 +14,7 @@ run: $(VENV)/ready-run ## Start the platform here: a manager and two nodes, unti
 	@exec $(PY) -m manager
 
 test: $(VENV)/ready-dev ## Fast tests
-	@$(PY) -m pytest -m "not slow" -n $$(( $$(nproc) * 2 )) $(ARGS)
+	@$(PY) -m pytest -m "not slow" -n $$(nproc) $(ARGS)
 
 test-all: $(VENV)/ready-dev ## Every test, also those that take long or need the network
 	@$(PY) -m pytest $(ARGS)
