@@ -11,6 +11,7 @@ import types
 from collections.abc import Sequence
 
 from mcp_servers.sandbox.confined import cell, frames, linux
+from mcp_servers.sandbox.confined.draws import Draws
 from mcp_servers.sandbox.confined.figures import Figures
 from mcp_servers.sandbox.confined.frames import Message
 
@@ -23,10 +24,12 @@ class Worker:
 
     def __init__(self) -> None:
         self._figures = Figures()
+        self._draws = Draws()
 
     def prepare(self) -> None:
         """Make ready, in the zygote, what every sandbox needs."""
         self._figures.prepare()
+        self._draws.prepare()
         self._rehearse()
 
     def serve(self, connection: socket.socket) -> None:
@@ -38,7 +41,7 @@ class Worker:
         # It is a plain process again, whose own files below /proc are its own.
         linux.set_dumpable(True)
         _keep_only(connection.fileno())
-        _draw_anew()
+        self._draws.begin_anew()
         main = types.ModuleType("__main__")
         sys.modules["__main__"] = main
         sys.argv = [""]
@@ -92,13 +95,6 @@ class Worker:
             os.dup2(null, 1)
             os.dup2(null, 2)
             os.close(null)
-
-
-def _draw_anew() -> None:
-    """Have numpy draw other numbers here than in all other forks; `random` sees to it itself."""
-    random = sys.modules.get("numpy.random")
-    if random is not None:
-        random.seed()
 
 
 def _keep_only(descriptor: int) -> None:
