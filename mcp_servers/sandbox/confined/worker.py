@@ -28,6 +28,7 @@ class Worker:
 
     def prepare(self) -> None:
         """Make ready, in the zygote, what every sandbox needs."""
+        cell.open_streams()
         self._figures.prepare()
         self._draws.prepare()
         self._rehearse()
@@ -46,7 +47,6 @@ class Worker:
         sys.modules["__main__"] = main
         sys.argv = [""]
         sys.path.insert(0, os.getcwd())
-        cell.open_streams()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for error in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(error, signal.SIG_IGN)  # as in any Python: they raise OSError
