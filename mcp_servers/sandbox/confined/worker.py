@@ -23,12 +23,15 @@ class Worker:
     """Runs Python. It is made in the zygote, and serves in a fork of it in each sandbox."""
 
     def __init__(self) -> None:
+        self._main = types.ModuleType("__main__")
         self._figures = Figures()
         self._draws = Draws()
 
     def prepare(self) -> None:
         """Make ready, in the zygote, what every sandbox needs."""
         cell.open_streams()
+        sys.modules["__main__"] = self._main
+        sys.argv = [""]
         self._figures.prepare()
         self._draws.prepare()
         self._rehearse()
@@ -43,9 +46,6 @@ class Worker:
         linux.set_dumpable(True)
         _keep_only(connection.fileno())
         self._draws.begin_anew()
-        main = types.ModuleType("__main__")
-        sys.modules["__main__"] = main
-        sys.argv = [""]
         sys.path.insert(0, os.getcwd())
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for error in (signal.SIGPIPE, signal.SIGXFSZ):
@@ -55,7 +55,7 @@ class Worker:
             message, descriptors = frames.receive(connection)
             number += 1
             last = bool(message.get("last"))
-            report = self._run(str(message["code"]), number, main, descriptors, last=last)
+            report = self._run(str(message["code"]), number, descriptors, last=last)
             frames.send(connection, report)
 
     def _rehearse(self) -> None:
@@ -79,7 +79,6 @@ class Worker:
         self,
         code: str,
         number: int,
-        main: types.ModuleType,
         descriptors: Sequence[int],
         *,
         last: bool,
@@ -89,7 +88,7 @@ class Worker:
             os.close(descriptor)
         try:
             name = cell.file_name(number)
-            return cell.run(code, name, main, self._figures, last=last)
+            return cell.run(code, name, self._main, self._figures, last=last)
         finally:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
