@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import signal
 import socket
@@ -10,19 +11,30 @@ import types
 from collections.abc import Sequence
 
 from mcp_servers.sandbox.confined import cell, frames, linux
+from mcp_servers.sandbox.confined.draws import Draws
 from mcp_servers.sandbox.confined.figures import Figures
 from mcp_servers.sandbox.confined.frames import Message
+
+REHEARSALS = 16
+"""Runs of a block after which nothing is written to the interpreter's own code any more."""
 
 
 class Worker:
     """Runs Python. It is made in the zygote, and serves in a fork of it in each sandbox."""
 
     def __init__(self) -> None:
+        self._main = types.ModuleType("__main__")
         self._figures = Figures()
+        self._draws = Draws()
 
     def prepare(self) -> None:
         """Make ready, in the zygote, what every sandbox needs."""
+        cell.open_streams()
+        sys.modules["__main__"] = self._main
+        sys.argv = [""]
         self._figures.prepare()
+        self._draws.prepare()
+        self._rehearse()
 
     def serve(self, connection: socket.socket) -> None:
         """Run what the server sends until it closes its end. The process is the code's now.
@@ -33,12 +45,8 @@ class Worker:
         # It is a plain process again, whose own files below /proc are its own.
         linux.set_dumpable(True)
         _keep_only(connection.fileno())
-        _draw_anew()
-        main = types.ModuleType("__main__")
-        sys.modules["__main__"] = main
-        sys.argv = [""]
+        self._draws.begin_anew()
         sys.path.insert(0, os.getcwd())
-        cell.open_streams()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for error in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(error, signal.SIG_IGN)  # as in any Python: they raise OSError
@@ -47,14 +55,30 @@ class Worker:
             message, descriptors = frames.receive(connection)
             number += 1
             last = bool(message.get("last"))
-            report = self._run(str(message["code"]), number, main, descriptors, last=last)
+            report = self._run(str(message["code"]), number, descriptors, last=last)
             frames.send(connection, report)
+
+    def _rehearse(self) -> None:
+        """Run blocks that leave no trace, so that the interpreter has adapted its code to them.
+
+        What is written to in the zygote, once, is not copied for each fork that writes to it.
+        """
+        name = cell.file_name(1)
+        interrupted = signal.getsignal(signal.SIGINT)
+        for _ in range(REHEARSALS):
+            for code in ("1", "1 / 0"):
+                said = frames.pack({"code": code, "last": True})
+                message = frames.parse(said[frames.HEAD.size :], len(said) - frames.HEAD.size)
+                main = types.ModuleType("__main__")
+                report = cell.run(message["code"], name, main, self._figures, last=True)
+                frames.pack(report)
+        signal.signal(signal.SIGINT, interrupted)
+        del linecache.cache[name]
 
     def _run(
         self,
         code: str,
         number: int,
-        main: types.ModuleType,
         descriptors: Sequence[int],
         *,
         last: bool,
@@ -64,19 +88,12 @@ class Worker:
             os.close(descriptor)
         try:
             name = cell.file_name(number)
-            return cell.run(code, name, main, self._figures, last=last)
+            return cell.run(code, name, self._main, self._figures, last=last)
         finally:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
             os.dup2(null, 2)
             os.close(null)
-
-
-def _draw_anew() -> None:
-    """Have numpy draw other numbers here than in all other forks; `random` sees to it itself."""
-    random = sys.modules.get("numpy.random")
-    if random is not None:
-        random.seed()
 
 
 def _keep_only(descriptor: int) -> None:

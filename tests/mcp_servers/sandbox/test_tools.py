@@ -176,6 +176,27 @@ async def test_each_sandbox_draws_other_random_numbers(tmp_path: Path) -> None:
             assert values[0] != values[1]
 
 
+async def test_nothing_is_left_of_the_blocks_that_are_rehearsed(tmp_path: Path) -> None:
+    code = """
+import builtins, linecache, signal, sys
+(
+    sorted(name for name in globals() if not name.startswith("__")),
+    hasattr(builtins, "_"),
+    [name for name in linecache.cache if name.startswith("<")],
+    hasattr(sys, "last_value"),
+    sys.exc_info(),
+    sys.argv,
+    sys.modules["__main__"].__dict__ is globals(),
+    sys.modules["matplotlib.pyplot"].get_fignums(),
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+)"""
+    names = ["builtins", "display", "linecache", "signal", "sys"]
+    seen = "False, ['<code_block>'], False, (None, None, None), [''], True, [], True"
+    async with standing(settings(tmp_path, preload="matplotlib.pyplot")) as tools:
+        answer = await tools.python(meta(), code, "", None)
+    assert fields(answer)["results"] == [f"({names}, {seen})"]
+
+
 async def test_figures_and_images_come_without_being_asked_for(tmp_path: Path) -> None:
     async with standing(settings(tmp_path, preload="matplotlib.pyplot")) as tools:
         code = "import matplotlib.pyplot as plt\n_ = plt.plot([1, 2])\n"
