@@ -62,9 +62,9 @@ class Sandbox:
         self._worker: Conversation | None = None
         self._worker_job: Job | None = None
         self._had_variables = False
-        self._opening = anyio.Lock()
-        self._ending = anyio.Lock()
-        self._turn = anyio.Lock()
+        self._opening = anyio.Lock(fast_acquire=True)
+        self._ending = anyio.Lock(fast_acquire=True)
+        self._turn = anyio.Lock(fast_acquire=True)
         self._lingering = Lingering()
         self._background = Room(BACKGROUND)
         self._closed = False

@@ -167,7 +167,7 @@ class ZygoteLevel:
         self._promises: frozenset[str] = frozenset()
         self._first_user: int | None = None
         self._zygote: Zygote | None = None
-        self._starting = anyio.Lock()
+        self._starting = anyio.Lock(fast_acquire=True)
         self._closed = False
 
     def promises(self) -> frozenset[str]:
