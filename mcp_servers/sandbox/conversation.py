@@ -31,7 +31,7 @@ class Conversation:
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self._connection = connection
-        self._sending = anyio.Lock()
+        self._sending = anyio.Lock(fast_acquire=True)
         self._buffer = bytearray()
 
     async def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:

@@ -3,6 +3,9 @@
 A sandbox's folder holds `record.json`, `home` and `tmp`. Whoever serves the sandbox holds a lock on
 the record; its time of change is when the sandbox was last used. The folder of one that is over
 holds the record alone, so that its owner can be told what became of it.
+
+A sandbox that is thrown away after one call has no record: a lock on its folder says that somebody
+uses it, and without that it is deleted.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +26,9 @@ RECORD = "record.json"
 _COMING = "record.coming"
 _SIZE = 2048
 """Bytes of a record, so that a shorter one written over it leaves nothing of it."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_YOUNG_S = 60.0
+"""Age of a folder that may not be locked yet, since it was made a moment ago."""
 
 
 @dataclass(slots=True)
@@ -45,13 +52,15 @@ class Record:
     Args:
         folder: The folder.
         facts: What its record says.
-        lock: Descriptor of the locked record.
+        lock: Descriptor of the locked record, or of the locked folder of one without.
+        lasting: Whether there is a record.
     """
 
-    def __init__(self, folder: Path, facts: Facts, lock: int) -> None:
+    def __init__(self, folder: Path, facts: Facts, lock: int, *, lasting: bool = True) -> None:
         self.folder = folder
         self.facts = facts
         self._lock = lock
+        self._lasting = lasting
 
     def touch(self) -> None:
         """Note that the sandbox is used now."""
@@ -63,7 +72,10 @@ class Record:
         return os.fstat(self._lock).st_mtime + self.facts.ttl_s
 
     def end(self, over: str) -> None:
-        """Delete what the sandbox left; keep the record, saying why it is over."""
+        """Delete what the sandbox left; keep the record, if there is one, saying why it is over."""
+        if not self._lasting:
+            self.forget()
+            return
         self.facts.over = over
         self._write()
         for name in ("home", "tmp"):
@@ -76,9 +88,8 @@ class Record:
 
     def close(self) -> None:
         """Let others have it."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        _let_go(self._lock)
+        self._lock = -1
 
     def _write(self) -> None:
         """Write the facts within the file: another one would not be locked."""
@@ -99,28 +110,36 @@ class Records:
         root.mkdir(mode=0o711, parents=True, exist_ok=True)
         root.chmod(0o711)
 
-    def make(self, facts: Facts, user: int) -> Record:
+    def make(self, facts: Facts, user: int, *, lasting: bool = True) -> Record:
         """Make the folder of a new sandbox, whose files will be those of `user`.
+
+        Args:
+            facts: What is to be known of it.
+            user: The user, and group.
+            lasting: Whether it is to outlive this server, and so has to have a record.
 
         Raises:
             OSError: it cannot be made.
         """
         folder = self._folder(facts.id)
         folder.mkdir(mode=0o711)
+        held = -1
         try:
-            coming = os.open(folder / _COMING, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            record = Record(folder, facts, coming)
-            # Locked before it can be found: nobody else takes it for one that was left.
-            fcntl.flock(coming, fcntl.LOCK_EX)
-            record._write()
+            # Held before it has a record: nobody takes it for one that was left.
+            held = os.open(folder, _FOLDER)
+            fcntl.flock(held, fcntl.LOCK_EX)
             for name in ("home", "tmp"):
-                (folder / name).mkdir(mode=0o700)
+                os.mkdir(f"{folder}/{name}", mode=0o700)
                 if user != os.geteuid():
-                    os.chown(folder / name, user, user)
-            os.rename(folder / _COMING, folder / RECORD)
+                    os.chown(f"{folder}/{name}", user, user)
+            if not lasting:
+                return Record(folder, facts, held, lasting=False)
+            record = _recorded(folder, facts)
         except OSError:
             remove(folder)
+            _let_go(held)
             raise
+        _let_go(held)
         return record
 
     def find(self, sandbox_id: str) -> Record | None:
@@ -158,19 +177,15 @@ class Records:
             except OSError:
                 pass  # it is tried again with the next sweep
             record.close()
-        self._remove_unborn(keep_s)
+        self._remove_unborn()
         return living
 
-    def numbers(self) -> set[int]:
-        """Return the numbers that living sandboxes have, whoever serves them."""
+    def users(self) -> set[int]:
+        """Return the users whose files are here, whoever serves them."""
         found = set()
-        for path in self.root.glob(f"*/{RECORD}"):
-            try:
-                facts = _facts(path.read_bytes())
-            except (OSError, ValueError, TypeError):
-                continue
-            if not facts.over:
-                found.add(facts.number)
+        for home in self.root.glob("*/home"):
+            with suppress(OSError):
+                found.add(home.lstat().st_uid)
         return found
 
     def _left(self) -> Iterator[Record]:
@@ -180,15 +195,16 @@ class Records:
             if record is not None:
                 yield record
 
-    def _remove_unborn(self, keep_s: float) -> None:
-        """Delete folders whose server was killed before their record was there."""
+    def _remove_unborn(self) -> None:
+        """Delete folders without a record whose server was killed, and those that it threw away."""
         for folder in self.root.iterdir():
             try:
-                old = time.time() - folder.stat().st_mtime > keep_s
+                young = time.time() - folder.stat().st_mtime < _YOUNG_S
             except OSError:
                 continue
-            if old and not (folder / RECORD).exists():
-                remove(folder)
+            if not young and not (folder / RECORD).exists():
+                with suppress(OSError):  # somebody holds it, or it is tried again
+                    _remove_abandoned(folder)
 
     def _take(self, folder: Path) -> Record | None:
         try:
@@ -205,6 +221,40 @@ class Records:
     def _folder(self, sandbox_id: str) -> Path:
         """Return a sandbox's folder: no id, whatever is in it, names another site."""
         return self.root / hashlib.sha256(sandbox_id.encode(errors="replace")).hexdigest()[:32]
+
+
+def _recorded(folder: Path, facts: Facts) -> Record:
+    """Write the record of a folder, and return it, locked before it can be found."""
+    coming = os.open(folder / _COMING, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        record = Record(folder, facts, coming)
+        fcntl.flock(coming, fcntl.LOCK_EX)
+        record._write()
+        os.rename(folder / _COMING, folder / RECORD)
+    except OSError:
+        os.close(coming)
+        raise
+    return record
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Delete a folder unless somebody holds it.
+
+    Raises:
+        OSError: somebody does, or it cannot be deleted.
+    """
+    held = os.open(folder, _FOLDER)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not (folder / RECORD).exists():  # it may have come until we held the folder
+            remove(folder)
+    finally:
+        os.close(held)
+
+
+def _let_go(descriptor: int) -> None:
+    if descriptor >= 0:
+        os.close(descriptor)
 
 
 def _facts(data: bytes) -> Facts:

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -47,12 +48,15 @@ def _opened(path: Path, flags: int) -> int:
 
 
 def _empty(folder: int, top: int) -> list[str]:
-    """Delete the files of a folder and move its folders to `top`; return their names there."""
+    """Delete what a folder holds, but move to `top` folders that hold more; return their names."""
     moved = []
     for name in os.listdir(folder):
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if not stat.S_ISDIR(found.st_mode):
             os.unlink(name, dir_fd=folder)
+            continue
+        with suppress(OSError):  # most are empty
+            os.rmdir(name, dir_fd=folder)
             continue
         if found.st_mode & 0o700 != 0o700:
             os.chmod(name, 0o700, dir_fd=folder)

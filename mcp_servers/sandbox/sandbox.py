@@ -62,9 +62,9 @@ class Sandbox:
         self._worker: Conversation | None = None
         self._worker_job: Job | None = None
         self._had_variables = False
-        self._opening = anyio.Lock()
-        self._ending = anyio.Lock()
-        self._turn = anyio.Lock()
+        self._opening = anyio.Lock(fast_acquire=True)
+        self._ending = anyio.Lock(fast_acquire=True)
+        self._turn = anyio.Lock(fast_acquire=True)
         self._lingering = Lingering()
         self._background = Room(BACKGROUND)
         self._closed = False
@@ -173,7 +173,8 @@ class Sandbox:
         # Whoever opens it at this moment gives up, and leaves nothing.
         with anyio.CancelScope(shield=True):
             async with self._opening:
-                await self._end()
+                if self._confinement is not None:
+                    await self._end()
 
     async def _end(self) -> None:
         """End everything that runs. Whoever asks while another does so waits for that."""
@@ -202,7 +203,8 @@ class Sandbox:
                 raise CannotRun("the sandbox was closed")
             if self._jobs is not None and self._confinement and not self._confinement.ended:
                 return self._jobs
-            await self._end()
+            if self._confinement is not None:
+                await self._end()
             if self._had_variables:
                 self._note, self._had_variables = RESTARTED, False
             for tries_left in (1, 0):

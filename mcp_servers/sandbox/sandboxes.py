@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -87,7 +88,7 @@ class Sandboxes:
         self._ending: dict[str, Facts] = {}
         self._opening: list[str] = []
         self._removals = anyio.CapacityLimiter(REMOVALS)
-        self._numbers: set[int] = records.numbers()
+        self._numbers = {user - level.user_of(0) for user in records.users()}
 
     async def create(self, owner: str, ttl_s: float) -> Live:
         """Open a sandbox that expires when it was not used for `ttl_s` seconds.
@@ -101,7 +102,7 @@ class Sandboxes:
         own += self._opening.count(owner)
         if own >= self._per_owner:
             raise NoWorkspace(texts.too_many_sandboxes(own))
-        live = await self._open(owner, ttl_s)
+        live = await self._open(owner, ttl_s, lasting=True)
         try:
             await live.sandbox.open()
         except BaseException:
@@ -117,7 +118,7 @@ class Sandboxes:
         Raises:
             TooMuch: the server is full.
         """
-        live = await self._open("", KEEP_S)
+        live = await self._open("", KEEP_S, lasting=False)
         live.used += 1
         try:
             yield live.sandbox
@@ -243,7 +244,7 @@ class Sandboxes:
             raise NoWorkspace(_what_became(facts, owner))
         return self._serve(record, RESTARTED)
 
-    async def _open(self, owner: str, ttl_s: float) -> Live:
+    async def _open(self, owner: str, ttl_s: float, *, lasting: bool) -> Live:
         if len(self._live) + len(self._opening) >= self._capacity:
             raise TooMuch(f"{self._capacity} sandboxes are open here, the most there may be.", 5.0)
         self._opening.append(owner)
@@ -253,11 +254,11 @@ class Sandboxes:
             number = self._take_number()
             facts = Facts(sandbox_id, owner, ttl_s, number, time.time())
             try:
+                user = self.level.user_of(number)
+                make = partial(self._records.make, facts, user, lasting=lasting)
                 # In a thread, for a busy disk keeps it waiting; not to be lost half-way.
                 with anyio.CancelScope(shield=True):
-                    record = await anyio.to_thread.run_sync(
-                        self._records.make, facts, self.level.user_of(number)
-                    )
+                    record = await anyio.to_thread.run_sync(make)
             except OSError as error:
                 self._numbers.discard(number)
                 raise CannotRun(f"no folder could be made: {error.strerror}") from None

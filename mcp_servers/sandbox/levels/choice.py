@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -105,7 +106,8 @@ async def _opened(
     number = 0
     name = f"agentdock-probe-{time.time_ns()}"
     facts = Facts(name, "", 60.0, number, time.time())
-    record = await anyio.to_thread.run_sync(records.make, facts, level.user_of(number))
+    make = partial(records.make, facts, level.user_of(number), lasting=False)
+    record = await anyio.to_thread.run_sync(make)
     site = Site(str(record.folder), level.user_of(number), replace(limits))
     sandbox = Sandbox(record.folder.name, site, level, tasks)
     try:
