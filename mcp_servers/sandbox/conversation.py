@@ -5,8 +5,9 @@ What comes may be forged by foreign code: it is bounded, and its form is checked
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 
@@ -33,6 +34,8 @@ class Conversation:
         self._connection = connection
         self._sending = anyio.Lock(fast_acquire=True)
         self._buffer = bytearray()
+        self._loop = asyncio.get_running_loop()
+        self._waiting: set[asyncio.Future[None]] = set()
 
     async def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Send a message, with copies of some descriptors.
@@ -50,11 +53,11 @@ class Conversation:
                         else:
                             sent = self._connection.send(rest)
                     except BlockingIOError:
-                        await anyio.wait_writable(self._connection)
+                        await self._until(self._loop.add_writer, self._loop.remove_writer)
                         continue
                     descriptors = ()
                     rest = rest[sent:]
-            except (OSError, ValueError, anyio.ClosedResourceError):
+            except (OSError, ValueError):
                 raise Gone from None
 
     async def receive(self) -> Message:
@@ -68,12 +71,12 @@ class Conversation:
                 try:
                     piece = self._connection.recv(PIECE)
                 except BlockingIOError:
-                    await anyio.wait_readable(self._connection)
+                    await self._until(self._loop.add_reader, self._loop.remove_reader)
                     continue
                 if not piece:
                     raise Gone
                 self._buffer += piece
-        except (OSError, ValueError, BadFrame, anyio.ClosedResourceError):
+        except (OSError, ValueError, BadFrame):
             raise Gone from None
         return message
 
@@ -103,6 +106,32 @@ class Conversation:
 
     def close(self) -> None:
         """Close the socket; whoever waits on it is told that the other side is gone."""
-        if self._connection.fileno() >= 0:
-            anyio.notify_closing(self._connection)
+        descriptor = self._connection.fileno()
+        if descriptor >= 0:
+            self._loop.remove_reader(descriptor)
+            self._loop.remove_writer(descriptor)
             self._connection.close()
+            for ready in self._waiting:
+                _resolve(ready)
+
+    async def _until(self, add: Callable[..., object], remove: Callable[[int], object]) -> None:
+        """Wait until the loop says that the socket is ready, or it is closed.
+
+        anyio's `wait_readable` would stop waiting for a descriptor that was closed, and is another
+        conversation's by the time that it runs again: then that one waits for ever.
+        """
+        descriptor = self._connection.fileno()
+        ready = self._loop.create_future()
+        add(descriptor, _resolve, ready)
+        self._waiting.add(ready)
+        try:
+            await ready
+        finally:
+            self._waiting.discard(ready)
+            if self._connection.fileno() >= 0:
+                remove(descriptor)
+
+
+def _resolve(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
