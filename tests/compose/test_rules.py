@@ -24,7 +24,7 @@ REFUSED = """
 import ctypes, pyseccomp, socket
 libc = ctypes.CDLL(None, use_errno=True)
 calls = {
-    "ptrace": (), "bpf": (999,), "userfaultfd": (17,), "keyctl": (), "add_key": (), "setns": (-1,),
+    "ptrace": (), "bpf": (999,), "userfaultfd": (17,), "keyctl": (), "add_key": (),
     "io_uring_setup": (), "process_vm_readv": (), "perf_event_open": (), "pidfd_getfd": (-1, -1, 1),
     "open_tree": (-1, 0, 1 << 20), "kcmp": (0, 0, 99), "memfd_secret": (1 << 20,),
     "personality": (0x0400000,), "fsopen": (), "move_mount": (), "finit_module": (-1,),

@@ -20,6 +20,7 @@ OURS_ALONE = {
     "mount_setattr": "the same",
     "pivot_root": "the same",
     "sethostname": "the name of a sandbox, which is in a namespace of its own",
+    "setns": "a worker joins its sandbox",
     "umount2": "the root of a sandbox",
     "unshare": "namespaces of a sandbox",
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -38,6 +39,27 @@ LEVELS = [
 """Level, and whether it runs as root."""
 
 CANARY = "canary-8852"
+
+SPY = """
+import glob, os
+while not os.path.exists("over"):
+    for path in glob.glob("/proc/[0-9]*/net/dev"):
+        try:
+            found = open(path).read()
+        except OSError:
+            continue
+        if len(found.splitlines()) > 3:
+            open("seen", "a").write(found)
+    open("ready", "w")
+"""
+
+SEND = """
+import os, socket
+null = os.open(os.devnull, os.O_RDONLY)
+pairs = [socket.socketpair() for _ in range(40)]
+for sender, _ in pairs:
+    socket.send_fds(sender, [b"1"], [null] * 20)
+"""
 
 
 @dataclass(frozen=True)
@@ -179,6 +201,16 @@ async def test_no_address_is_reached(level: Running) -> None:
             listener.accept()
 
 
+async def test_no_network_is_seen_of_a_worker_that_is_being_born(level: Running) -> None:
+    level.demand("network")
+    level.demand("processes")
+    await level.command(f"touch seen; python3 -c {shlex.quote(SPY)} >spy.log 2>&1 &")
+    await level.command("until [ -e ready ]; do sleep 0.05; done")
+    for _ in range(30):
+        await level.python("import os; os._exit(0)")
+    assert (await level.command("touch over; cat seen spy.log"))["stdout"] == ""
+
+
 async def test_no_process_outside_is_ended(level: Running) -> None:
     level.demand("signals")
     victim = await asyncio.create_subprocess_exec("sleep", "60", user=USER if AS_ROOT else None)
@@ -281,6 +313,15 @@ async def test_two_sandboxes_are_apart(level: Running) -> None:
 
 def _running(token: str) -> bool:
     return any(leaks.command(pid).startswith(token) for pid in leaks.descendants())
+
+
+async def test_python_begins_while_another_sandbox_has_descriptors_in_sockets(
+    level: Running,
+) -> None:
+    level.demand("network")
+    await level.python(SEND)
+    begun = await level.call("run_python_code", code_block="1 + 1")
+    assert begun["results"] == ["2"]
 
 
 async def test_no_settings_and_no_service_below_usr_are_read(level: Running) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import io
 import linecache
 import signal
-import subprocess
 import sys
-import threading
 import traceback
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp_servers.sandbox.confined.block import SHELL, compiled
 from mcp_servers.sandbox.confined.figures import Figures
 from mcp_servers.sandbox.confined.frames import Message
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_TEXT = 1 << 20
 """Characters of all values' reprs, of all their HTML, and of an error's text, that are reported."""
@@ -115,6 +115,8 @@ class Cell:
     def _evaluate(self, code: types.CodeType) -> Any:
         value = eval(code, self._main.__dict__)
         if code.co_flags & inspect.CO_COROUTINE:
+            import asyncio
+
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
             return self._loop.run_until_complete(value)
@@ -186,11 +188,15 @@ def _rich(value: Any, method: str) -> Any:
 
 def _shell(line: str) -> None:
     """Run a line of a block in the shell, and show what it prints."""
+    import subprocess
+
     _flush()
     subprocess.run(["/bin/bash", "-c", line], check=False, stdin=subprocess.DEVNULL)
 
 
 def _join_threads() -> None:
+    import threading
+
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()

@@ -1,4 +1,4 @@
-"""numpy's random numbers, which are others in each fork."""
+"""Random numbers, which are others in each fork."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import sys
 
 
 class Draws:
-    """Seeds numpy's global generator; `random` sees to itself in a fork."""
+    """Seeds the generators of `random` and of numpy that everybody uses."""
 
     def __init__(self) -> None:
         self._state: memoryview | None = None
 
     def prepare(self) -> None:
-        """Find, in the zygote, where the generator keeps its state."""
-        random = sys.modules.get("numpy.random")
-        if random is None:
+        """Find, in the zygote, where numpy's generator keeps its state."""
+        numpy = sys.modules.get("numpy.random")
+        if numpy is None:
             return
-        random.seed()
-        generator = random.get_bit_generator()
+        numpy.seed()
+        generator = numpy.get_bit_generator()
         known = generator.state
         if known["bit_generator"] != "MT19937":
             return
@@ -34,8 +34,11 @@ class Draws:
         All of the state is from the operating system, as with `numpy.random.seed()`, which writes
         to many more pages that are shared with the zygote until then.
         """
-        random = sys.modules.get("numpy.random")
+        random = sys.modules.get("random")
+        if random is not None:
+            random.seed()
+        numpy = sys.modules.get("numpy.random")
         if self._state is not None:
             self._state[:] = os.urandom(len(self._state))
-        elif random is not None:
-            random.seed()
+        elif numpy is not None:
+            numpy.seed()

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_servers.sandbox.confined import filters, landlock, linux
+from mcp_servers.sandbox.confined import landlock, linux
 from mcp_servers.sandbox.confined.site import NO_PROGRAMS, Site, users_here
 
 _SHOWN = (
@@ -37,14 +37,15 @@ class Fallback:
     Args:
         trees: Folders of the interpreter, which code may read.
         workspaces: The folder that holds the sandboxes' folders.
+        rules: The seccomp filters, of which there is one.
     """
 
     name = "fallback"
     ends_with_first = False
 
-    def __init__(self, trees: Sequence[str], workspaces: str) -> None:
-        self._trees = trees
-        self._filter = b""
+    def __init__(self, trees: Sequence[str], workspaces: str, rules: Sequence[bytes]) -> None:
+        self.trees = trees
+        [self._filter] = rules
         self._programs: list[str] = []
         self._first_user = users_here() if _open_to_all((*trees, workspaces)) else None
 
@@ -59,6 +60,10 @@ class Fallback:
         """Return the user of the first sandbox; None if all are ours."""
         return self._first_user
 
+    def folders(self, site: Site) -> tuple[str, str]:
+        """See Steps."""
+        return f"{site.workspace}/home", f"{site.workspace}/tmp"
+
     def enter(self) -> None:
         """Make ready what every sandbox needs.
 
@@ -66,7 +71,6 @@ class Fallback:
             OSError: Landlock or libseccomp is missing.
         """
         linux.check(landlock.version() or -1, "Landlock")
-        self._filter = filters.program(own_network=False)
         self._programs = _programs()
 
     def fork(self, site: Site) -> int:
@@ -105,7 +109,7 @@ class Fallback:
         linux.stay_unprivileged()
         writable = (f"{site.workspace}/home", f"{site.workspace}/tmp", *_DEVICES)
         landlock.restrict(
-            writable, (*_SHOWN, *self._programs, *self._trees), network=False, scoped=True
+            writable, (*_SHOWN, *self._programs, *self.trees), network=False, scoped=True
         )
         linux.apply_filter(self._filter)
 

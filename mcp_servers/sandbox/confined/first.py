@@ -17,70 +17,109 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from mcp_servers.sandbox.confined import frames, proc
+from mcp_servers.sandbox.confined import children, frames, leader, proc
+from mcp_servers.sandbox.confined.birth import Birth, Request
+from mcp_servers.sandbox.confined.children import Children
 from mcp_servers.sandbox.confined.frames import Message
-from mcp_servers.sandbox.confined.site import Site, environment
+from mcp_servers.sandbox.confined.site import Site
 from mcp_servers.sandbox.confined.watch import Watch
+from mcp_servers.sandbox.confined.worker import Worker
 
 if TYPE_CHECKING:
     from mcp_servers.sandbox.confined.steps import Steps
-    from mcp_servers.sandbox.confined.worker import Worker
 
 SHELL = "/bin/bash"
-_RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGCHLD, signal.SIGTERM)
+_READY = frames.pack({"ready": True})
 
 
 @dataclass(slots=True)
 class Job:
-    """Something that runs: the worker, or a command. `killed` says why it was ended, if it was."""
+    """Something that runs: the worker, or a command.
+
+    Args:
+        name: What the server calls it.
+        pid: Its first process.
+        asked: When it was asked for, in ticks since the machine started.
+        killed: Why it was ended, if it was.
+    """
 
     name: str
     pid: int
-    since: int
+    asked: int
     killed: str = ""
+
+    def since(self) -> int:
+        """Return when it began, in ticks; when it was asked for if that cannot be told any more."""
+        return proc.started(self.pid) or self.asked
 
 
 class First:
     """Serves one sandbox until the server closes its end.
 
+    It is made in the zygote, so that the fork which runs it has little to write to.
+
     Args:
         control: The server.
         steps: What to do on this level.
         site: The sandbox.
-        worker: What runs Python.
+        worker: What runs Python; or how the nursery is asked for it.
     """
 
-    def __init__(self, control: socket.socket, steps: Steps, site: Site, worker: Worker) -> None:
+    def __init__(
+        self, control: socket.socket, steps: Steps, site: Site, worker: Worker | Request
+    ) -> None:
         self._control = control
         self._steps = steps
         self._site = site
         self._worker = worker
         self._jobs: dict[int, Job] = {}
-        inside = steps.name == "namespaces"
-        self._home = os.getcwd()
-        self._temporary = "/tmp" if inside else f"{site.workspace}/tmp"
-        self._environment = environment(self._home, self._temporary)
-        self._watch = Watch(site.limits, (self._home, self._temporary), quick=inside)
+        self._births: dict[int, Birth] = {}
+        self._told: dict[int, int] = {}
+        self._poll = select.poll()
+        self._watch = Watch(
+            site.limits, steps.folders(site), steps.trees, quick=steps.ends_with_first
+        )
 
-    def serve(self) -> None:
+    def forget(self) -> None:
+        """Close, in the zygote, what the fork has."""
+        self._control.close()
+        if isinstance(self._worker, Request):
+            self._worker.forget()
+
+    def run(self) -> NoReturn:
+        """Confine this process, serve, and end."""
+        try:
+            self._steps.confine(self._site)
+        except BaseException:  # the server is told whatever it was
+            frames.send(self._control, {"fault": traceback.format_exc(limit=-2)})
+            os._exit(1)
+        try:
+            self._control.sendall(_READY)
+            self._serve()
+        except (EOFError, OSError):
+            pass
+        except BaseException:
+            traceback.print_exc(file=sys.stderr)
+        self._end()
+        os._exit(0)
+
+    def _serve(self) -> None:
         """Obey until the server closes its end.
 
         Raises:
             EOFError: it did.
         """
-        woken, waker = os.pipe()
-        os.set_blocking(waker, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        poll = select.poll()
-        poll.register(woken, select.POLLIN)
-        poll.register(self._control, select.POLLIN)
+        ended = Children()
+        self._poll.register(ended.descriptor, select.POLLIN)
+        self._poll.register(self._control, select.POLLIN)
         while True:
             wait = self._watch.wait_s(bool(self._jobs))
-            ready = {fd for fd, _ in poll.poll(None if wait is None else wait * 1000)}
-            if woken in ready:
-                os.read(woken, 4096)
-                self._reap()
+            ready = {fd for fd, _ in self._poll.poll(None if wait is None else wait * 1000)}
+            if ended.descriptor in ready:
+                for pid, code in ended.collect():
+                    self._note_end(pid, code)
+            for birth in ready & self._births.keys():
+                self._attend(birth)
             if self._control.fileno() in ready:
                 self._obey_next()
             if self._jobs:
@@ -98,101 +137,126 @@ class First:
         name = str(message.get("job", ""))
         match message.get("do"):
             case "python":
-                self._start(name, lambda: self._fork_worker(descriptors[0]))
+                self._start(name, lambda: self._start_worker(name, descriptors[0]))
             case "command":
                 line = str(message["command"])
                 self._start(name, lambda: self._start_command(line, descriptors))
-            case "interrupt":
-                for job in self._named(name):
-                    proc.kill_group(job.pid, signal.SIGINT)
-            case "kill":
-                for job in self._named(name):
-                    self._kill(job, "asked")
+            case "interrupt" | "kill" as what:
+                self._end_named(name, what)
             case "busy":
                 self._watch.attend()
 
-    def _named(self, name: str) -> list[Job]:
-        return [job for job in self._jobs.values() if job.name == name]
+    def _end_named(self, name: str, what: str) -> None:
+        for birth in self._births.values():
+            if birth.name == name and not birth.pid:
+                birth.wanted.append(what)
+        for job in [job for job in self._jobs.values() if job.name == name]:
+            if what == "kill":
+                self._kill(job, "asked")
+            else:
+                proc.kill_group(job.pid, signal.SIGINT)
 
-    def _start(self, name: str, start: Callable[[], int]) -> None:
+    def _start(self, name: str, start: Callable[[], int | None]) -> None:
         self._watch.begin()
+        asked = proc.ticks()
         try:
             pid = start()
         except OSError as error:
             self._say({"job": name, "exit": 126, "fault": os.strerror(error.errno or 0)})
             return
-        except ValueError as error:  # the command holds what no argument can
-            self._say({"job": name, "exit": 126, "fault": str(error)})
-            return
-        self._jobs[pid] = Job(name, pid, proc.started(pid))
+        if pid is not None:
+            self._jobs[pid] = Job(name, pid, asked)
 
-    def _fork_worker(self, descriptor: int) -> int:
+    def _start_worker(self, name: str, descriptor: int) -> int | None:
+        """Return the worker's process; None if the nursery will tell."""
+        if isinstance(self._worker, Worker):
+            return self._fork_worker(self._worker, descriptor)
+        birth = self._worker.send(name, descriptor)
+        self._births[birth.told.fileno()] = birth
+        self._poll.register(birth.told, select.POLLIN)
+        return None
+
+    def _fork_worker(self, worker: Worker, descriptor: int) -> int:
+        worker.draw_anew()
         pid = os.fork()
-        if pid:
-            return pid
+        if pid == 0:
+            self._become_a_worker(worker, descriptor)
+        return pid
+
+    def _become_a_worker(self, worker: Worker, descriptor: int) -> NoReturn:
         try:
-            connection = socket.socket(fileno=os.dup(descriptor))
-            self._control.close()
-            signal.set_wakeup_fd(-1)
+            leader.keep_only(descriptor)
+            connection = socket.socket(fileno=descriptor)
             self._become_a_job()
-            self._worker.serve(connection)
-        except (EOFError, OSError):
-            os._exit(0)  # the server closed its end
         except BaseException:  # nothing of this may reach the loop that was forked
             traceback.print_exc()
-            os._exit(125)
-        os._exit(0)
+            os._exit(children.ENDED_UNSEEN)
+        worker.serve_to_the_end(connection)
+
+    def _attend(self, descriptor: int) -> None:
+        """Hear of a worker's birth or end."""
+        birth = self._births[descriptor]
+        match birth.hear():
+            case "pid", pid:
+                birth.pid = int(pid)
+                self._jobs[birth.pid] = Job(birth.name, birth.pid, birth.asked)
+                for what in birth.wanted:
+                    self._end_named(birth.name, what)
+            case "fault", why:
+                birth.fault = why
+            case _, code:
+                self._bury(birth, descriptor, int(code or children.ENDED_UNSEEN))
+
+    def _bury(self, birth: Birth, descriptor: int, code: int) -> None:
+        self._poll.unregister(birth.told)
+        birth.told.close()
+        del self._births[descriptor]
+        if birth.pid:
+            self._note_end(birth.pid, code)
+        else:
+            self._say({"job": birth.name, "exit": code, "fault": birth.fault})
 
     def _start_command(self, line: str, descriptors: Sequence[int]) -> int:
-        out, err = descriptors[:2]
-        if self._steps.ends_with_first:
-            return os.posix_spawn(
-                SHELL,
-                ["bash", "-c", line],
-                self._environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, out, 1),
-                    (os.POSIX_SPAWN_DUP2, err, 2),
-                ],
-                setsid=True,
-                setsigdef=_RESET,
-            )
+        """Return the shell's process. It says in a pipe what kept it from being executed.
+
+        Raises:
+            OSError: it cannot be forked.
+        """
+        told, teller = os.pipe()
         pid = os.fork()
-        if pid:
-            return pid
+        if pid == 0:
+            self._become_a_command(line, descriptors, teller)
+        os.close(teller)
+        # Read when it has ended: what runs beside it may stop it before it is executed.
+        self._told[pid] = told
+        return pid
+
+    def _become_a_command(self, line: str, descriptors: Sequence[int], teller: int) -> NoReturn:
         try:
-            os.dup2(out, 1)
-            os.dup2(err, 2)
+            for target, descriptor in zip((1, 2), descriptors, strict=True):
+                os.dup2(descriptor, target)
             self._become_a_job()
-            os.execve(SHELL, ["bash", "-c", line], self._environment)
-        except BaseException:  # nothing of this may reach the loop that was forked
-            os._exit(126)
+            leader.heed_all_signals()
+            os.execv(SHELL, ["bash", "-c", line])
+        except BaseException as error:  # nothing of this may reach the loop that was forked
+            text = error.strerror if isinstance(error, OSError) else None
+            os.write(teller, (text or str(error)).encode("utf-8", "backslashreplace"))
+        os._exit(126)
 
     def _become_a_job(self) -> None:
         """Turn this fork into the leader of a session that foreign code may run in."""
-        os.setsid()
-        for number in _RESET:
-            signal.signal(number, signal.SIG_DFL)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.close(null)
-        os.environ.clear()
-        os.environ.update(self._environment)
+        children.forget_for_good()
+        leader.lead()
+        leader.take_environment(*self._steps.folders(self._site))
         self._steps.confine_job(self._site)
 
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            job = self._jobs.pop(pid, None)
-            if job is not None:
-                code = os.waitstatus_to_exitcode(status)
-                self._say({"job": job.name, "exit": code, "killed": job.killed})
+    def _note_end(self, pid: int, code: int) -> None:
+        told = self._told.pop(pid, None)
+        fault = _rest(told) if told is not None else ""
+        job = self._jobs.pop(pid, None)
+        if job is not None:
+            said = {"job": job.name, "exit": code, "killed": job.killed}
+            self._say(said | {"fault": fault} if fault else said)
 
     def _look(self) -> None:
         """Look at what runs, and end what takes too much."""
@@ -212,9 +276,10 @@ class First:
     def _kill(self, job: Job, why: str) -> None:
         """End a job, what it started, and the orphans that were born since it began."""
         job.killed = job.killed or why
+        since = job.since()
         others = {other.pid for other in self._jobs.values()} - {job.pid}
         for _ in range(50):
-            found = proc.descendants(job.pid) | proc.orphans(job.since, job.pid, others)
+            found = proc.descendants(job.pid) | proc.orphans(since, job.pid, others)
             for pid in found:
                 proc.kill(pid)
             if not found:
@@ -230,7 +295,7 @@ class First:
             except ChildProcessError:
                 continue
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """End everything that runs; needed only where this is not process 1."""
         while not self._steps.ends_with_first and (found := proc.descendants(os.getpid())):
             for pid in found:
@@ -242,20 +307,8 @@ class First:
         frames.send(self._control, message)
 
 
-def run(control: socket.socket, steps: Steps, site: Site, worker: Worker) -> NoReturn:
-    """Become the first process of a sandbox, serve, and end."""
-    try:
-        steps.confine(site)
-    except BaseException:  # the server is told whatever it was
-        frames.send(control, {"fault": traceback.format_exc(limit=-2)})
-        os._exit(1)
-    first = First(control, steps, site, worker)
-    try:
-        frames.send(control, {"ready": True})
-        first.serve()
-    except (EOFError, OSError):
-        pass
-    except BaseException:
-        traceback.print_exc(file=sys.stderr)
-    first.end()
-    os._exit(0)
+def _rest(pipe: int) -> str:
+    """Return what was written to a pipe that nobody will write to again, and close it."""
+    os.set_blocking(pipe, False)
+    with open(pipe, encoding="utf-8", errors="replace") as file:
+        return file.read()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
+import functools
 import os
 import platform
 import signal
-import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 NEW_MOUNTS = 0x00020000
@@ -19,6 +19,7 @@ NEW_USER = 0x10000000
 NEW_PIDS = 0x20000000
 NEW_NET = 0x40000000
 _SIGCHLD = 17
+_SPACES = ("pid", "user", "mnt", "net", "ipc")
 
 READ_ONLY, NO_SUID, NO_DEV, NO_EXEC = 1, 2, 4, 8
 REMOUNT, BIND, RECURSIVE, PRIVATE = 32, 4096, 16384, 1 << 18
@@ -27,11 +28,9 @@ DETACH = 2
 _SET_PDEATHSIG = 1
 _SET_DUMPABLE = 4
 _SET_SECCOMP = 22
-_CAPBSET_DROP = 24
 _SET_CHILD_SUBREAPER = 36
 _SET_NO_NEW_PRIVS = 38
 _SECCOMP_MODE_FILTER = 2
-_LAST_CAPABILITY = 63
 READ_ANY_FILE, LOOK_INTO_ANY_PROCESS = 2, 19
 """CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE."""
 
@@ -40,19 +39,25 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _MOUNT_SETATTR = 442
 _AT_RECURSIVE = 0x8000
 
-_COLLAPSE = 25
-_LARGE_PAGE = 2 << 20
-
+_AF_INET, _SOCK_DGRAM = 2, 2
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP_RUNNING = 0x41
+
+
+_IN_LIBC = ("capset", "ioctl", "mount", "prctl", "setns", "socket", "syscall")
+_IN_PYTHON = ("PyOS_AfterFork_Child", "PyOS_AfterFork_Parent", "PyOS_BeforeFork", "fork", "syscall")
 
 
 class _CapHeader(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
 
 
+_CapSets = ctypes.c_uint32 * 6
+"""Effective, permitted and inheritable, once for the lower 32 and once for the rest."""
+
+
 class _FilterProgram(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_void_p))
+    _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
 
 
 class _MountAttributes(ctypes.Structure):
@@ -64,9 +69,23 @@ class _MountAttributes(ctypes.Structure):
     )
 
 
+@functools.cache
 def libc() -> Any:
     """Return the C library, its errors kept for `check`."""
-    return ctypes.CDLL(None, use_errno=True)
+    return _found(ctypes.CDLL(None, use_errno=True), _IN_LIBC)
+
+
+@functools.cache
+def _python() -> Any:
+    """Return the interpreter's own functions, called as by itself."""
+    return _found(ctypes.PyDLL(None, use_errno=True), _IN_PYTHON)
+
+
+def _found(library: Any, names: Sequence[str]) -> Any:
+    """Return the library with functions looked up, which each fork would have to do anew."""
+    for name in names:
+        getattr(library, name)
+    return library
 
 
 def check(result: int, what: str) -> int:
@@ -89,7 +108,7 @@ def fork_into(namespaces: int) -> int:
     Raises:
         OSError: the kernel refused.
     """
-    python = ctypes.PyDLL(None, use_errno=True)
+    python = _python()
     python.PyOS_BeforeFork()
     pid = python.syscall(_by_machine(_CLONE), namespaces | _SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
@@ -102,6 +121,18 @@ def fork_into(namespaces: int) -> int:
     return int(pid)
 
 
+def fork_without_hooks() -> int:
+    """Fork without telling libraries; return 0 in the child, its pid in the parent.
+
+    What they register sees to threads and their locks, and in a process of one thread to nothing.
+    It would write to more of the memory that is shared until then than all else about a fork.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    return check(_python().fork(), "fork")
+
+
 def unshare(namespaces: int) -> None:
     """Move this process (pids: its children) into new namespaces.
 
@@ -111,15 +142,48 @@ def unshare(namespaces: int) -> None:
     check(libc().unshare(namespaces), "unshare")
 
 
+@contextmanager
+def namespaces() -> Iterator[list[int]]:
+    """Have descriptors of what this process is in: pids first, then users, then the rest.
+
+    By these others can follow who may not look into this process, as Linux asks of whoever names
+    the process itself.
+
+    Raises:
+        OSError: it has too many descriptors.
+    """
+    opened: list[int] = []
+    try:
+        for name in _SPACES:
+            space = os.open(f"/proc/self/ns/{name}", os.O_RDONLY)
+            opened.append(space)
+        yield opened
+    finally:
+        for space in opened:
+            os.close(space)
+
+
+def join(namespace: int) -> None:
+    """Move this process (pids: its children) into a namespace.
+
+    Args:
+        namespace: A descriptor, as of `namespaces`.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    check(libc().setns(namespace, 0), "setns")
+
+
 def map_ids(inside: int, user: int, group: int) -> None:
     """Map one user and one group into the user namespace that this process is in.
 
     Raises:
         OSError: the kernel refused.
     """
-    _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/gid_map", f"{inside} {group} 1")
-    _write("/proc/self/uid_map", f"{inside} {user} 1")
+    write("/proc/self/setgroups", "deny")
+    write("/proc/self/gid_map", f"{inside} {group} 1")
+    write("/proc/self/uid_map", f"{inside} {user} 1")
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
@@ -162,7 +226,9 @@ def pivot_to(root: str) -> None:
 
 
 def drop_capabilities(keep: Sequence[int] = ()) -> None:
-    """Give up capabilities, all of them for what this process executes.
+    """Give up capabilities.
+
+    What is executed later gains none: see `stay_unprivileged`.
 
     Args:
         keep: What this process, and what it forks, still may; each below 32.
@@ -170,13 +236,9 @@ def drop_capabilities(keep: Sequence[int] = ()) -> None:
     Raises:
         OSError: the kernel refused.
     """
-    library = libc()
-    for capability in range(_LAST_CAPABILITY + 1):
-        library.prctl(_CAPBSET_DROP, capability, 0, 0, 0)  # fails past the last one there is
     kept = sum(1 << capability for capability in keep)
-    # Effective, permitted and inheritable, once for the lower 32 and once for the rest.
-    sets = (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)
-    check(library.capset(ctypes.byref(_CapHeader(0x20080522, 0)), sets), "capset")
+    sets = _CapSets(kept, kept, 0, 0, 0, 0)
+    check(libc().capset(ctypes.byref(_CapHeader(0x20080522, 0)), sets), "capset")
 
 
 def set_dumpable(dumpable: bool) -> None:
@@ -202,11 +264,11 @@ def adopt_orphans() -> None:
 
 def end_first_when_memory_is_short() -> None:
     """Have the kernel end this process, and those it starts, before it ends any other."""
-    _write("/proc/self/oom_score_adj", "1000")
+    write("/proc/self/oom_score_adj", "1000")
 
 
 def stay_unprivileged() -> None:
-    """Give up set-uid programs for good; filters and Landlock ask for it."""
+    """Gain nothing from here on by executing anything; filters and Landlock ask for it."""
     check(libc().prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 
@@ -216,26 +278,8 @@ def apply_filter(program: bytes) -> None:
     Raises:
         OSError: the kernel refused.
     """
-    code = ctypes.create_string_buffer(program)
-    head = _FilterProgram(len(program) // 8, ctypes.cast(code, ctypes.c_void_p))
+    head = _FilterProgram(len(program) // 8, ctypes.c_char_p(program))
     check(libc().prctl(_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(head), 0, 0), "seccomp")
-
-
-def gather_memory() -> None:
-    """Move this process's own memory into large pages, whose tables a fork copies in less time.
-
-    What is not of whole large pages stays as it is; so does all of it before Linux 6.1.
-    """
-    library = libc()
-    with open("/proc/self/maps", encoding="ascii", errors="replace") as file:
-        lines = [line.split() for line in file]
-    for span, access, *_, name in (line if len(line) > 5 else [*line, ""] for line in lines):
-        if access != "rw-p" or name not in ("", "[heap]"):
-            continue
-        begin, end = (int(address, 16) for address in span.split("-"))
-        begin, end = -(-begin // _LARGE_PAGE) * _LARGE_PAGE, end // _LARGE_PAGE * _LARGE_PAGE
-        if begin < end:
-            library.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _COLLAPSE)
 
 
 def raise_loopback() -> None:
@@ -244,8 +288,13 @@ def raise_loopback() -> None:
     Raises:
         OSError: the kernel refused.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP_RUNNING))
+    library = libc()
+    control = check(library.socket(_AF_INET, _SOCK_DGRAM, 0), "socket")
+    try:
+        wanted = struct.pack("16sh14x", b"lo", _IFF_UP_RUNNING)
+        check(library.ioctl(control, _SIOCSIFFLAGS, wanted), "ioctl lo")
+    finally:
+        os.close(control)
 
 
 def _by_machine(numbers: dict[str, int]) -> int:
@@ -255,7 +304,12 @@ def _by_machine(numbers: dict[str, int]) -> int:
     return numbers[machine]
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """Write to a file of the kernel's, at once.
+
+    Raises:
+        OSError: the kernel refused.
+    """
     descriptor = os.open(path, os.O_WRONLY)
     try:
         os.write(descriptor, text.encode())

@@ -6,18 +6,14 @@ import os
 import socket
 from collections.abc import Sequence
 
-from mcp_servers.sandbox.confined import filters, landlock, linux, root
-from mcp_servers.sandbox.confined.site import HOME, USER, Site, users_here
+from mcp_servers.sandbox.confined import landlock, linux, root
+from mcp_servers.sandbox.confined.site import HOME, USER, Limits, Site, users_here
 
-_EACH = (
-    linux.NEW_USER
-    | linux.NEW_PIDS
-    | linux.NEW_MOUNTS
-    | linux.NEW_NET
-    | linux.NEW_IPC
-    | linux.NEW_UTS
-)
+_EACH = linux.NEW_USER | linux.NEW_PIDS | linux.NEW_MOUNTS | linux.NEW_NET | linux.NEW_IPC
+_WRITABLE = (HOME, "/tmp", "/var/tmp", "/dev", "/proc")
 _SHARED_MEMORY = "size=64m,nr_inodes=4096,mode=1777"
+_HIGH_PID = 30_000
+"""What the nursery has, roughly; workers count from 2 on."""
 _PLAIN = linux.NO_SUID | linux.NO_DEV
 _COUNTED_BY_USER = {
     "max_user_namespaces": 0,
@@ -33,6 +29,7 @@ class Namespaces:
     Args:
         trees: Folders of the interpreter, to be shown to sandboxes.
         workspaces: The folder that holds the sandboxes' folders.
+        rules: The seccomp filters: of a sandbox, of the nursery, and what its forks add to that.
     """
 
     name = "namespaces"
@@ -40,10 +37,11 @@ class Namespaces:
     temporary = "/tmp"
     ends_with_first = True
 
-    def __init__(self, trees: Sequence[str], workspaces: str) -> None:
-        self._trees = trees
+    def __init__(self, trees: Sequence[str], workspaces: str, rules: Sequence[bytes]) -> None:
+        self.trees = trees
+        self._covered = root.lying_in((HOME, "/tmp", "/var/tmp"), trees)
         self._workspaces = workspaces
-        self._filter = b""
+        self._filter, self._nurserys_filter, self._joined_filter = rules
         self._first_user = users_here()
 
     def promises(self) -> list[str]:
@@ -67,15 +65,20 @@ class Namespaces:
         """Return the user that the first sandbox is outside; None if all are ours."""
         return self._first_user
 
+    def folders(self, site: Site) -> tuple[str, str]:
+        """See Steps."""
+        return self.home, self.temporary
+
     def enter(self) -> None:
         """Move to a root and process ids of our own; return in the process that goes on.
 
         Raises:
             OSError: the kernel refused.
         """
-        self._filter = filters.program(own_network=True)
         user, group = os.getuid(), os.getgid()
-        spaces = linux.NEW_MOUNTS | linux.NEW_PIDS
+        # The name of the machine is the same for all of them, who cannot change it. The network is
+        # empty, for /proc shows that of a worker which has yet to join its sandbox.
+        spaces = linux.NEW_MOUNTS | linux.NEW_PIDS | linux.NEW_UTS | linux.NEW_NET
         try:
             linux.unshare(spaces)
         except PermissionError:
@@ -85,7 +88,11 @@ class Namespaces:
         if pid:
             os._exit(_wait(pid))
         linux.die_with_parent()
-        root.build(self._trees, self._workspaces)
+        socket.sethostname("sandbox")
+        _check_that_joining_works()
+        root.build(self.trees, self._covered, self._workspaces)
+        # By its pid alone OpenSSL, for one, tells a fork, which else draws what its parent would.
+        _set("/proc/sys/kernel/ns_last_pid", _HIGH_PID)
         if user == 0:
             # Sandboxes get users of their own, so none may be left with a group of root's.
             try:
@@ -126,7 +133,6 @@ class Namespaces:
         linux.map_ids(USER, site.user, site.user)
         os.setresgid(USER, USER, USER)
         os.setresuid(USER, USER, USER)
-        socket.sethostname("sandbox")
         linux.raise_loopback()
         linux.mount("proc", "/proc", "proc", _PLAIN | linux.NO_EXEC)
         linux.end_first_when_memory_is_short()
@@ -139,29 +145,75 @@ class Namespaces:
             ("/tmp", "/var/tmp"),
         ):
             linux.mount(source, target, None, linux.BIND)
-            linux.restrict_mount(target, _PLAIN)
-        root.show_again(self._trees, (HOME, "/tmp", "/var/tmp"))
+        root.show_again(self._covered)
         linux.mount("tmpfs", "/dev/shm", "tmpfs", _PLAIN, _SHARED_MEMORY)
         linux.mount("tmpfs", "/run", "tmpfs", _PLAIN | linux.READ_ONLY, "size=4k")
         linux.restrict_mount("/", _PLAIN | linux.READ_ONLY)
         os.chdir(HOME)
-        site.limits.apply()
+        # It sends descriptors to the nursery, which code of other sandboxes shall not prevent.
+        site.limits.apply(descriptors=False)
         # To see what is used, however it is hidden: no folder and no process is closed to it.
         linux.drop_capabilities(keep=(linux.READ_ANY_FILE, linux.LOOK_INTO_ANY_PROCESS))
         linux.stay_unprivileged()
-        if landlock.version():
-            writable = (HOME, "/tmp", "/var/tmp", "/dev", "/proc")
-            landlock.restrict(writable, ("/",), network=True, scoped=True)
         linux.set_dumpable(False)
         linux.apply_filter(self._filter)
 
-    def confine_job(self, site: Site) -> None:
-        """Give up what the first process may; what it executes is confined as it is.
+    def confine_nursery(self) -> None:
+        """See Joining.
 
         Raises:
             OSError: the kernel refused.
         """
+        linux.set_dumpable(False)
+        linux.stay_unprivileged()
+        linux.apply_filter(self._nurserys_filter)
+
+    def fork_beside(self, spaces: Sequence[int]) -> int:
+        """See Joining."""
+        # Our next children are of these process ids as well, but each call names them anew.
+        linux.join(spaces[0])
+        return linux.fork_without_hooks()
+
+    def join(self, spaces: Sequence[int]) -> None:
+        """See Joining.
+
+        Raises:
+            OSError: the kernel refused, or the sandbox is over.
+        """
+        for space in spaces[1:]:
+            linux.join(space)
+        os.setresgid(USER, USER, USER)
+        os.setresuid(USER, USER, USER)
+        os.chdir(HOME)
+        linux.apply_filter(self._joined_filter)
+
+    def confine_job(self, site: Site) -> None:
+        """See Steps."""
+        self.confine_worker(site.limits)
+
+    def confine_worker(self, limits: Limits) -> None:
+        """Limit this process, and give up what the first process may and no job needs.
+
+        Its Landlock is each job's own: it lets the first process, which has none, look into all of
+        them. Signals and sockets need no scope, for there is nobody else to reach.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        limits.apply()
         linux.drop_capabilities()
+        if landlock.version():
+            landlock.restrict(_WRITABLE, ("/",), network=True, scoped=False)
+
+
+def _check_that_joining_works() -> None:
+    """See whether namespaces can be joined.
+
+    Raises:
+        OSError: they cannot; a container may refuse it.
+    """
+    with linux.namespaces() as [pids, *_]:
+        linux.join(pids)
 
 
 def _wait(pid: int) -> int:
@@ -170,7 +222,6 @@ def _wait(pid: int) -> int:
 
 def _set(path: str, most: int) -> None:
     try:
-        with open(path, "w", encoding="ascii") as file:
-            file.write(str(most))
+        linux.write(path, str(most))
     except OSError:
         return  # not of this kernel: then what counts is that of the user outside

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 _SIGKILL = signal.SIGKILL
+_TICKS = os.sysconf("SC_CLK_TCK")
+FIRST = 1
+"""The process that all others of its process ids are below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,9 @@ def below(root: int, known: dict[int, Process] | None = None) -> dict[int, Proce
     known = all_processes() if known is None else known
     children: dict[int, list[int]] = {}
     for process in known.values():
-        children.setdefault(process.parent, []).append(process.pid)
+        if process.pid != FIRST:
+            # A parent with process ids elsewhere cannot be seen: the nursery, which is a worker's.
+            children.setdefault(process.parent or FIRST, []).append(process.pid)
     found: dict[int, Process] = {}
     waiting = [root]
     while waiting:
@@ -89,6 +95,11 @@ def started(pid: int) -> int:
     """Return when a process began, in ticks; 0 if it is gone."""
     process = read(pid)
     return process.started if process else 0
+
+
+def ticks() -> int:
+    """Return for how long the machine has run, in ticks, as processes' beginnings are told."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
 
 
 def last_pid() -> int:

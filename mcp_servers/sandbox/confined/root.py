@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mcp_servers.sandbox.confined import linux
@@ -13,7 +13,7 @@ WORKSPACES = "/run/workspaces"
 """Where the zygote sees the sandboxes' folders; a sandbox sees an empty folder there."""
 
 TREES = "/run/trees"
-"""Where the interpreter's folders are shown once more, for sandboxes that cover their site."""
+"""Where folders of the interpreter are shown once more that sandboxes cover."""
 
 CACHE = "/var/cache/agentdock"
 """Where the zygote writes what libraries keep, such as a list of fonts."""
@@ -67,11 +67,12 @@ _ETC = {
 }
 
 
-def build(trees: Sequence[str], workspaces: str) -> None:
+def build(trees: Sequence[str], covered: Mapping[str, str], workspaces: str) -> None:
     """Make the root in a mount namespace of our own, and move there.
 
     Args:
         trees: Folders beside the machine's programs that are shown, at their own paths.
+        covered: Those of them that sandboxes will cover, by where they are shown once more.
         workspaces: The folder that holds the sandboxes' folders.
 
     Raises:
@@ -97,16 +98,11 @@ def build(trees: Sequence[str], workspaces: str) -> None:
         _show(tree, shown[tree])
     for path in hidden:
         linux.restrict_mount(_STAGE + path, _READ)
-    for number, tree in enumerate(trees):
-        _show(tree, shown[tree], f"{TREES}/{number}")
+    for kept_at, tree in covered.items():
+        _show(tree, shown[tree], kept_at)
     _write(_STAGE + _NO_PIP, _PIP)
     os.chmod(_STAGE + _NO_PIP, 0o755)
-    for tree in (
-        *trees,
-        *(f"{TREES}/{number}" for number in range(len(trees))),
-        "/usr",
-        "/usr/local",
-    ):
+    for tree in (*trees, *covered, "/usr", "/usr/local"):
         _cover_pip(Path(_STAGE + tree))
     for name, text in _ETC.items():
         _write(f"{_STAGE}/etc/{name}", text)
@@ -114,21 +110,31 @@ def build(trees: Sequence[str], workspaces: str) -> None:
     flags = linux.NO_SUID | linux.NO_DEV | linux.NO_EXEC
     linux.mount("proc", f"{_STAGE}/proc", "proc", flags)
     linux.mount(f"/proc/self/fd/{kept}", _STAGE + WORKSPACES, None, linux.BIND)
+    # What is bound from here, in each sandbox, is restricted as it is.
+    linux.restrict_mount(_STAGE + WORKSPACES, linux.NO_SUID | linux.NO_DEV)
     linux.pivot_to(_STAGE)
     for descriptor in (*shown.values(), kept):
         os.close(descriptor)
 
 
-def show_again(trees: Sequence[str], covered: Sequence[str]) -> None:
-    """Show those trees again, in a sandbox, that lie in a folder which it has covered.
+def lying_in(folders: Sequence[str], trees: Sequence[str]) -> dict[str, str]:
+    """Return the trees that lie in folders, by where they are to be shown once more."""
+    return {
+        f"{TREES}/{number}": tree
+        for number, tree in enumerate(trees)
+        if any(Path(tree).is_relative_to(folder) for folder in folders)
+    }
+
+
+def show_again(covered: Mapping[str, str]) -> None:
+    """Show trees again, in a sandbox that has covered them.
 
     Raises:
         OSError: the kernel refused.
     """
-    for number, tree in enumerate(trees):
-        if any(Path(tree).is_relative_to(folder) for folder in covered):
-            os.makedirs(tree, exist_ok=True)
-            linux.mount(f"{TREES}/{number}", tree, None, linux.BIND | linux.RECURSIVE)
+    for source, tree in covered.items():
+        os.makedirs(tree, exist_ok=True)
+        linux.mount(source, tree, None, linux.BIND | linux.RECURSIVE)
 
 
 def _what_is_shown() -> Iterator[str]:

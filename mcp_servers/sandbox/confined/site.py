@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +55,17 @@ class Limits:
     disk: int = 1 << 30
     files: int = 20_000
 
-    def apply(self, *, alone: bool = True) -> None:
+    def apply(self, *, alone: bool = True, descriptors: bool = True) -> None:
         """Limit this process and what it starts, for good.
 
         Args:
             alone: The user, or its namespace, is the sandbox's own. Otherwise processes are not
                 limited: the kernel counts all that the user has.
+            descriptors: Limit them, too. Whoever sends some may have no more on their way than
+                that, and there the kernel counts those of all sandboxes of a user.
         """
         wanted = {
             resource.RLIMIT_AS: self.addresses,
-            resource.RLIMIT_NOFILE: self.descriptors,
             resource.RLIMIT_FSIZE: self.file_size,
             resource.RLIMIT_CORE: 0,
             resource.RLIMIT_NICE: 0,
@@ -73,6 +74,8 @@ class Limits:
         }
         if alone:
             wanted[resource.RLIMIT_NPROC] = self.processes
+        if descriptors:
+            wanted[resource.RLIMIT_NOFILE] = self.descriptors
         for limit, most in wanted.items():
             hard = resource.getrlimit(limit)[1]
             least = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -97,6 +100,11 @@ class Site:
     def of(cls, message: Mapping[str, Any]) -> Site:
         """Return the site that a message describes."""
         return cls(message["workspace"], message["user"], Limits(**message["limits"]))
+
+    def told(self) -> dict[str, Any]:
+        """Return what `of` understands; `asdict` would take as long as the message on its way."""
+        limits = {field.name: getattr(self.limits, field.name) for field in fields(self.limits)}
+        return {"workspace": self.workspace, "user": self.user, "limits": limits}
 
 
 def trees() -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
-from mcp_servers.sandbox.confined.site import Site
+from mcp_servers.sandbox.confined.site import Limits, Site
 
 
 class Steps(Protocol):
@@ -16,6 +17,13 @@ class Steps(Protocol):
     name: str
     ends_with_first: bool
     """Whether all that a sandbox's first process started ends with it, by the kernel's doing."""
+
+    trees: Sequence[str]
+    """Folders of the interpreter, which every sandbox is shown."""
+
+    def folders(self, site: Site) -> tuple[str, str]:
+        """Return where its code finds a sandbox's home and its folder for temporary files."""
+        ...
 
     def enter(self) -> None:
         """Prepare, in the zygote; return in the process that goes on as the zygote."""
@@ -39,4 +47,33 @@ class Steps(Protocol):
 
     def confine_job(self, site: Site) -> None:
         """Confine this process, which is about to run foreign code, and whatever it starts."""
+        ...
+
+
+@runtime_checkable
+class Joining(Steps, Protocol):
+    """The steps of a level whose workers are not forked by the sandbox's first process."""
+
+    home: str
+    temporary: str
+    """Both folders, which are at the same place in every sandbox."""
+
+    def confine_nursery(self) -> None:
+        """Confine this process, the nursery, as far as its forks can be already."""
+        ...
+
+    def fork_beside(self, spaces: Sequence[int]) -> int:
+        """Fork, in the nursery, into a sandbox's process ids; return 0 in it, its pid here.
+
+        Args:
+            spaces: Descriptors of the sandbox's namespaces, as of `linux.namespaces`.
+        """
+        ...
+
+    def join(self, spaces: Sequence[int]) -> None:
+        """Move this process, forked so, into everything else of the sandbox."""
+        ...
+
+    def confine_worker(self, limits: Limits) -> None:
+        """Do what `confine_job` does, in a process that joined."""
         ...

@@ -15,8 +15,9 @@ class Unconfined:
     name = "none"
     ends_with_first = False
 
-    def __init__(self, trees: Sequence[str], workspaces: str) -> None:
+    def __init__(self, trees: Sequence[str], workspaces: str, rules: Sequence[bytes]) -> None:
         """Take what the other levels take."""
+        self.trees = trees
 
     def promises(self) -> list[str]:
         """Return nothing: nothing is kept."""
@@ -25,6 +26,10 @@ class Unconfined:
     def first_user(self) -> int | None:
         """Return None: every sandbox is our own user."""
         return None
+
+    def folders(self, site: Site) -> tuple[str, str]:
+        """See Steps."""
+        return f"{site.workspace}/home", f"{site.workspace}/tmp"
 
     def enter(self) -> None:
         """Do nothing."""

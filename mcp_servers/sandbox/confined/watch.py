@@ -7,13 +7,15 @@ import time
 from collections.abc import Collection, Sequence
 
 from mcp_servers.sandbox.confined import proc
-from mcp_servers.sandbox.confined.site import Limits, trees
+from mcp_servers.sandbox.confined.site import Limits
 
 _QUICK_S = 0.1
 _SLOW_S = 0.5
 _IDLE_S = 5.0
 _GLANCE_S = 0.5
 """While nothing runs, how often it is asked whether that is still so."""
+_BRIEF_S = 0.05
+"""What ends sooner is not looked at: most does, and takes little."""
 _LOOKS_UNTIL_IDLE = 10
 _LOOKING = 5
 """A look takes at most one in so many seconds."""
@@ -43,15 +45,18 @@ class Watch:
     Args:
         limits: What there is to use.
         folders: Where its files are.
+        shown: Folders within, which are not its own.
         quick: Whether looks are cheap, as they are where only the sandbox can be seen.
     """
 
-    def __init__(self, limits: Limits, folders: Sequence[str], *, quick: bool) -> None:
+    def __init__(
+        self, limits: Limits, folders: Sequence[str], shown: Collection[str], *, quick: bool
+    ) -> None:
         self._limits = limits
         self._folders = folders
         self._quick = quick
         self._every_s = _QUICK_S if quick else _SLOW_S
-        self._shown = frozenset(trees())
+        self._shown = shown
         self._calm = 0
         self._next = 0.0
         self._next_glance = 0.0
@@ -67,6 +72,7 @@ class Watch:
     def begin(self) -> None:
         """Look often from now on, for a job is about to start."""
         self.attend()
+        self._next = self._next_glance = time.monotonic() + _BRIEF_S
         if self._full:
             # It may still delete, so what there is already is not held against the next job.
             used, count = self._disk({})

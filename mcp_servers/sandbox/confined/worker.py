@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import linecache
 import os
-import signal
 import socket
 import sys
+import traceback
 import types
 from collections.abc import Sequence
+from typing import NoReturn
 
 from mcp_servers.sandbox.confined import cell, frames, linux
+from mcp_servers.sandbox.confined.children import ENDED_UNSEEN
 from mcp_servers.sandbox.confined.draws import Draws
 from mcp_servers.sandbox.confined.figures import Figures
 from mcp_servers.sandbox.confined.frames import Message
@@ -36,6 +38,24 @@ class Worker:
         self._draws.prepare()
         self._rehearse()
 
+    def draw_anew(self) -> None:
+        """Have the next fork draw other random numbers than all before; each has to be told of.
+
+        It is done before, since a fork has to copy what it writes to.
+        """
+        self._draws.begin_anew()
+
+    def serve_to_the_end(self, connection: socket.socket) -> NoReturn:
+        """Run what the server sends until it closes its end, and end with it."""
+        try:
+            self.serve(connection)
+        except (EOFError, OSError):
+            os._exit(0)  # the server closed its end
+        except BaseException:  # nothing of this may reach the loop that was forked
+            traceback.print_exc()
+            os._exit(ENDED_UNSEEN)
+        os._exit(0)
+
     def serve(self, connection: socket.socket) -> None:
         """Run what the server sends until it closes its end. The process is the code's now.
 
@@ -44,12 +64,7 @@ class Worker:
         """
         # It is a plain process again, whose own files below /proc are its own.
         linux.set_dumpable(True)
-        _keep_only(connection.fileno())
-        self._draws.begin_anew()
         sys.path.insert(0, os.getcwd())
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for error in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(error, signal.SIG_IGN)  # as in any Python: they raise OSError
         number = 0
         while True:
             message, descriptors = frames.receive(connection)
@@ -64,7 +79,6 @@ class Worker:
         What is written to in the zygote, once, is not copied for each fork that writes to it.
         """
         name = cell.file_name(1)
-        interrupted = signal.getsignal(signal.SIGINT)
         for _ in range(REHEARSALS):
             for code in ("1", "1 / 0"):
                 said = frames.pack({"code": code, "last": True})
@@ -72,7 +86,6 @@ class Worker:
                 main = types.ModuleType("__main__")
                 report = cell.run(message["code"], name, main, self._figures, last=True)
                 frames.pack(report)
-        signal.signal(signal.SIGINT, interrupted)
         del linecache.cache[name]
 
     def _run(
@@ -94,9 +107,3 @@ class Worker:
             os.dup2(null, 1)
             os.dup2(null, 2)
             os.close(null)
-
-
-def _keep_only(descriptor: int) -> None:
-    """Close whatever came along with the fork but the standard streams and one more."""
-    os.closerange(3, descriptor)
-    os.closerange(descriptor + 1, 1 << 16)

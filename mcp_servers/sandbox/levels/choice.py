@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 BEST_FIRST = ("namespaces", "fallback")
 PROBE = TimeLimit(10.0, 1.0)
+FIRST_PYTHON = TimeLimit(60.0, 1.0)
+"""The libraries are loaded before."""
 FEW = 12
 """Processes that a probe's sandbox may have."""
 
@@ -95,6 +97,9 @@ async def _probe(level: Level, records: Records, tasks: TaskGroup) -> None:
                 forked = await other.command(_FORK, PROBE)
                 if forked.stderr:
                     raise LevelFault("its sandboxes share one limit of processes")
+                begun = await other.python("1 + 1", FIRST_PYTHON, last=True)
+                if begun.results != ["2"]:
+                    raise LevelFault(f"no Python runs there: {(begun.error or {}).get('value')}")
     except CannotRun as error:
         raise LevelFault(str(error)) from None
 

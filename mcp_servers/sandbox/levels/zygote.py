@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from mcp_servers.sandbox.confined import filters
 from mcp_servers.sandbox.confined import site as sites
 from mcp_servers.sandbox.confined.frames import Message
 from mcp_servers.sandbox.confined.site import Site
@@ -108,7 +108,7 @@ class Zygote:
         kill = {"do": "kill", "name": name}
         sandbox = Forked(ours, lambda: tasks.start_soon(self.tell, kill))
         self._sandboxes[name] = sandbox
-        message = {"do": "open", "name": name, **_told(site)}
+        message = {"do": "open", "name": name, **site.told()}
         with theirs:
             await self.tell(message, [theirs.fileno()])
         if self.ended:
@@ -208,9 +208,11 @@ class ZygoteLevel:
             process = _started(theirs.fileno())
         zygote = Zygote(self.name, process, Conversation(ours))
         start = {
+            "filters": [program.hex() for program in _filters(self.name)],
             "level": self.name,
             "trees": sites.trees(),
             "workspaces": str(self._workspaces),
+            "modules": self._modules,
         }
         try:
             entered = await zygote.ask(start)
@@ -220,15 +222,28 @@ class ZygoteLevel:
             raise
         self._promises = frozenset(map(str, entered["promises"]))
         self._first_user = entered["users"]
-        await zygote.tell({"do": "load", "modules": self._modules})
         self._tasks.start_soon(zygote.listen)
         return zygote
 
 
-def _told(site: Site) -> Message:
-    """Return what Site.of understands; `asdict` takes as long as all else about the message."""
-    limits = {field.name: getattr(site.limits, field.name) for field in fields(site.limits)}
-    return {"workspace": site.workspace, "user": site.user, "limits": limits}
+def _filters(level: str) -> list[bytes]:
+    """Return a level's seccomp filters.
+
+    Raises:
+        LevelFault: libseccomp does not make them.
+    """
+    try:
+        match level:
+            case "namespaces":
+                whole, joining = (
+                    filters.program(own_network=True, joining=joining) for joining in (False, True)
+                )
+                return [whole, joining, filters.of_joined()]
+            case "fallback":
+                return [filters.program(own_network=False)]
+    except OSError as error:
+        raise LevelFault(f"libseccomp: {error}") from None
+    return []
 
 
 def _started(control: int) -> subprocess.Popen[bytes]:

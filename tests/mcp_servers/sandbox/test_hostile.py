@@ -14,6 +14,7 @@ from mcp_servers.sandbox.answers import answered
 from mcp_servers.sandbox.confined.watch import usage
 from mcp_servers.sandbox.run import Run, TimeLimit
 from mcp_servers.sandbox.tools import Tools
+from tests import leaks
 from tests.mcp_servers.sandbox.standing import (
     LIMIT,
     ME,
@@ -21,6 +22,7 @@ from tests.mcp_servers.sandbox.standing import (
     meta,
     opened,
     refused,
+    run,
     settings,
     standing,
     text,
@@ -52,6 +54,20 @@ for number in range(3, 256):
         continue
 def forge(json, texts=b""):
     server.sendall(struct.pack("!II", len(json), len(texts)) + json + texts)
+"""
+
+SEEK = """
+import re
+found = set()
+for line in open("/proc/self/maps"):
+    begin, end = (int(at, 16) for at in line.split()[0].split("-"))
+    try:
+        with open("/proc/self/mem", "rb", 0) as memory:
+            memory.seek(begin)
+            found |= set(re.findall(rb"/sandboxes/([0-9a-f]{32})", memory.read(end - begin)))
+    except (OSError, OverflowError):
+        continue
+print(*(name.decode() for name in found))
 """
 
 
@@ -260,3 +276,25 @@ async def test_cancelled_creations_leave_no_sandbox(tmp_path: Path) -> None:
 async def test_code_with_half_characters_runs_as_a_file(tools: Tools) -> None:
     result = await answered(tools.execute(meta(), "print('\ud800')", None, None))
     assert "UnicodeEncodeError" in fields(result)["output"]
+
+
+async def test_a_worker_has_no_name_of_another_sandbox_in_its_memory(tools: Tools) -> None:
+    async with opened(tools) as one, opened(tools) as other:
+        await one.python("1", LIMIT)
+        seen = await other.python(SEEK, LIMIT)
+    assert (seen.stdout, seen.error) == ("\n", None)
+
+
+async def test_libraries_find_that_a_worker_is_not_the_nursery(tools: Tools) -> None:
+    """Some take the same pid for the same process, which goes on drawing from one state."""
+    if tools.sandboxes.level.name != "namespaces":
+        pytest.skip("there is no nursery")
+    await run(tools, "1")
+    ids = [
+        path.read_text().partition("NSpid:")[2].splitlines()[0].split()
+        for path in (Path(f"/proc/{pid}/status") for pid in leaks.descendants())
+        if path.exists()
+    ]
+    nurseries = [int(seen[1]) for seen in ids if len(seen) == 2 and seen[1] != "1"]
+    assert nurseries
+    assert min(nurseries) > 10_000

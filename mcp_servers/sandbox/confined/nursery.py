@@ -1,0 +1,133 @@
+"""The nursery: a large process with the libraries loaded, whose forks join sandboxes as workers.
+
+Sandboxes' first processes are forked from the zygote, which is small, and ask here for a worker
+(birth.py): what is forked twice for each sandbox is large only once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from mcp_servers.sandbox.confined import leader, libraries, linux, memory
+from mcp_servers.sandbox.confined.birth import DESCRIPTORS, MAX_MESSAGE, tell
+from mcp_servers.sandbox.confined.children import ENDED_UNSEEN
+from mcp_servers.sandbox.confined.site import Limits
+from mcp_servers.sandbox.confined.steps import Joining
+
+if TYPE_CHECKING:
+    from mcp_servers.sandbox.confined.worker import Worker
+
+FORKS_UNTIL_GATHERED = 500
+
+
+class Nursery:
+    """Forks workers until whoever asks is gone.
+
+    Args:
+        asked: Where the requests come.
+        steps: What to do on this level.
+        worker: What it forks, the libraries loaded.
+    """
+
+    def __init__(self, asked: socket.socket, steps: Joining, worker: Worker) -> None:
+        self._asked = asked
+        self._steps = steps
+        self._worker = worker
+        self._poll = select.epoll()
+        self._workers: dict[int, tuple[int, socket.socket]] = {}
+        self._forks = 0
+
+    def serve(self) -> None:
+        """Answer until nobody can ask any more."""
+        self._poll.register(self._asked, select.EPOLLIN)
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor in self._workers:
+                    self._collect(descriptor)
+                elif not self._answer():
+                    return  # the zygote is gone
+
+    def _answer(self) -> bool:
+        message, descriptors, _, _ = socket.recv_fds(self._asked, MAX_MESSAGE, DESCRIPTORS)
+        try:
+            if len(descriptors) == DESCRIPTORS:
+                connection, birth, *spaces = descriptors
+                self._fork(Limits(**json.loads(message)), connection, birth, spaces)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        return bool(message)
+
+    def _fork(self, limits: Limits, connection: int, birth: int, spaces: Sequence[int]) -> None:
+        # Made here, so that the fork has little to write to.
+        told = socket.socket(fileno=os.dup(birth))
+        server = socket.socket(fileno=os.dup(connection))
+        self._worker.draw_anew()
+        try:
+            pid = self._steps.fork_beside(spaces)
+        except OSError as error:
+            tell(told, "fault", error)
+            told.close()
+            server.close()
+            return
+        if pid == 0:
+            self._serve_as_worker(limits, server, told, spaces)
+        server.close()
+        # Not by SIGCHLD: its handler would have to be taken from each fork.
+        process = os.pidfd_open(pid)
+        self._poll.register(process, select.EPOLLIN)
+        self._workers[process] = pid, told
+        self._forks += 1
+        if self._forks % FORKS_UNTIL_GATHERED == 0:
+            # Each fork breaks up the pages that are written to afterwards.
+            memory.gather()
+
+    def _collect(self, process: int) -> None:
+        """Tell how a worker ended."""
+        pid, told = self._workers.pop(process)
+        self._poll.unregister(process)
+        os.close(process)
+        _, status = os.waitpid(pid, 0)
+        tell(told, "exit", os.waitstatus_to_exitcode(status))
+        told.close()
+
+    def _serve_as_worker(
+        self, limits: Limits, connection: socket.socket, told: socket.socket, spaces: Sequence[int]
+    ) -> NoReturn:
+        try:
+            # The others' would count among those that it may have open.
+            leader.keep_only(connection.fileno(), told.fileno(), *spaces)
+            self._steps.join(spaces)
+            leader.lead()
+            self._steps.confine_worker(limits)
+            # Not inherited: the nursery is not to be ended before others.
+            linux.set_dumpable(True)
+            linux.end_first_when_memory_is_short()
+            tell(told, "pid", os.getpid())
+        except BaseException:  # nothing of this may reach the loop that was forked
+            tell(told, "fault", traceback.format_exc(limit=-2))
+            os._exit(ENDED_UNSEEN)
+        told.close()
+        for space in spaces:
+            os.close(space)
+        self._worker.serve_to_the_end(connection)
+
+
+def run(asked: socket.socket, steps: Joining, modules: Sequence[str]) -> NoReturn:
+    """Become the nursery, in a fork of the zygote."""
+    try:
+        worker = libraries.loaded_worker(modules)
+        leader.take_environment(steps.home, steps.temporary)
+        # In its sandbox a fork is seen before it is confined; nobody may look into it.
+        steps.confine_nursery()
+        libraries.settle()
+        Nursery(asked, steps, worker).serve()
+    except BaseException:  # nothing of this may reach the loop that was forked
+        traceback.print_exc()
+    os._exit(1)
