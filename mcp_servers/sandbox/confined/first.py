@@ -150,11 +150,19 @@ class First:
         for birth in self._births.values():
             if birth.name == name and not birth.pid:
                 birth.wanted.append(what)
+                if what == "kill":
+                    self._end_unborn()
         for job in [job for job in self._jobs.values() if job.name == name]:
             if what == "kill":
                 self._kill(job, "asked")
             else:
                 proc.kill_group(job.pid, signal.SIGINT)
+
+    def _end_unborn(self) -> None:
+        """End a worker that has not told its pid: what runs beside it may have stopped it."""
+        for process in proc.all_processes().values():
+            if process.parent == 0 and process.pid not in (proc.FIRST, *self._jobs):
+                proc.kill(process.pid)
 
     def _start(self, name: str, start: Callable[[], int | None]) -> None:
         self._watch.begin()

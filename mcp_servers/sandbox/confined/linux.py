@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import os
 import platform
@@ -29,8 +30,10 @@ _SET_PDEATHSIG = 1
 _SET_DUMPABLE = 4
 _SET_SECCOMP = 22
 _SET_CHILD_SUBREAPER = 36
+_CAPBSET_DROP = 24
 _SET_NO_NEW_PRIVS = 38
 _SECCOMP_MODE_FILTER = 2
+_LAST_CAPABILITY = 63
 READ_ANY_FILE, LOOK_INTO_ANY_PROCESS = 2, 19
 """CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE."""
 
@@ -226,9 +229,7 @@ def pivot_to(root: str) -> None:
 
 
 def drop_capabilities(keep: Sequence[int] = ()) -> None:
-    """Give up capabilities.
-
-    What is executed later gains none: see `stay_unprivileged`.
+    """Give up capabilities, all of them for what this process executes.
 
     Args:
         keep: What this process, and what it forks, still may; each below 32.
@@ -236,6 +237,10 @@ def drop_capabilities(keep: Sequence[int] = ()) -> None:
     Raises:
         OSError: the kernel refused.
     """
+    prctl = libc().prctl
+    for capability in range(_LAST_CAPABILITY + 1):
+        if prctl(_CAPBSET_DROP, capability, 0, 0, 0) and ctypes.get_errno() == errno.EINVAL:
+            break  # past the last one there is
     kept = sum(1 << capability for capability in keep)
     sets = _CapSets(kept, kept, 0, 0, 0, 0)
     check(libc().capset(ctypes.byref(_CapHeader(0x20080522, 0)), sets), "capset")

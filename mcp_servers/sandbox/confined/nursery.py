@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import traceback
 from collections.abc import Sequence
@@ -55,32 +56,42 @@ class Nursery:
 
     def _answer(self) -> bool:
         message, descriptors, _, _ = socket.recv_fds(self._asked, MAX_MESSAGE, DESCRIPTORS)
-        try:
-            if len(descriptors) == DESCRIPTORS:
-                connection, birth, *spaces = descriptors
-                self._fork(Limits(**json.loads(message)), connection, birth, spaces)
-        finally:
+        if len(descriptors) != DESCRIPTORS:  # the zygote is gone, or there is no room for them
             for descriptor in descriptors:
                 os.close(descriptor)
-        return bool(message)
-
-    def _fork(self, limits: Limits, connection: int, birth: int, spaces: Sequence[int]) -> None:
-        # Made here, so that the fork has little to write to.
-        told = socket.socket(fileno=os.dup(birth))
-        server = socket.socket(fileno=os.dup(connection))
-        self._worker.draw_anew()
+            return bool(message)
+        connection, birth, *spaces = descriptors
+        told = socket.socket(fileno=birth)
         try:
-            pid = self._steps.fork_beside(spaces)
+            with socket.socket(fileno=connection) as server:
+                self._fork(Limits(**json.loads(message)), server, told, spaces)
         except OSError as error:
             tell(told, "fault", error)
             told.close()
-            server.close()
-            return
+        finally:
+            for space in spaces:
+                os.close(space)
+        return True
+
+    def _fork(
+        self, limits: Limits, server: socket.socket, told: socket.socket, spaces: Sequence[int]
+    ) -> None:
+        """Fork a worker.
+
+        Raises:
+            OSError: none can be forked, or waited for.
+        """
+        self._worker.draw_anew()
+        pid = self._steps.fork_beside(spaces)
         if pid == 0:
             self._serve_as_worker(limits, server, told, spaces)
-        server.close()
-        # Not by SIGCHLD: its handler would have to be taken from each fork.
-        process = os.pidfd_open(pid)
+        try:
+            # Not by SIGCHLD: its handler would have to be taken from each fork.
+            process = os.pidfd_open(pid)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
         self._poll.register(process, select.EPOLLIN)
         self._workers[process] = pid, told
         self._forks += 1

@@ -9,6 +9,7 @@ import sys
 import traceback
 import types
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from mcp_servers.sandbox.confined import cell, frames, linux
@@ -48,23 +49,22 @@ class Worker:
     def serve_to_the_end(self, connection: socket.socket) -> NoReturn:
         """Run what the server sends until it closes its end, and end with it."""
         try:
-            self.serve(connection)
-        except (EOFError, OSError):
-            os._exit(0)  # the server closed its end
+            # It is a plain process again, whose own files below /proc are its own.
+            linux.set_dumpable(True)
+            sys.path.insert(0, os.getcwd())
+            with suppress(EOFError, OSError):  # the server closed its end
+                self._serve(connection)
         except BaseException:  # nothing of this may reach the loop that was forked
             traceback.print_exc()
             os._exit(ENDED_UNSEEN)
         os._exit(0)
 
-    def serve(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket) -> None:
         """Run what the server sends until it closes its end. The process is the code's now.
 
         Raises:
             EOFError: the server closed its end.
         """
-        # It is a plain process again, whose own files below /proc are its own.
-        linux.set_dumpable(True)
-        sys.path.insert(0, os.getcwd())
         number = 0
         while True:
             message, descriptors = frames.receive(connection)

@@ -56,6 +56,18 @@ def forge(json, texts=b""):
     server.sendall(struct.pack("!II", len(json), len(texts)) + json + texts)
 """
 
+STOP_OTHERS = """
+import os, signal
+open("begun", "w")
+while True:
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) not in (1, os.getpid()):
+            try:
+                os.kill(int(name), signal.SIGSTOP)
+            except OSError:
+                pass
+"""
+
 SEEK = """
 import re
 found = set()
@@ -283,6 +295,21 @@ async def test_a_worker_has_no_name_of_another_sandbox_in_its_memory(tools: Tool
         await one.python("1", LIMIT)
         seen = await other.python(SEEK, LIMIT)
     assert (seen.stdout, seen.error) == ("\n", None)
+
+
+async def test_a_worker_that_is_stopped_while_it_is_born_takes_nothing_with_it(
+    tools: Tools,
+) -> None:
+    async with opened(tools) as sandbox:
+        name, _ = await sandbox.start_command(f"exec python3 -S -c '{STOP_OTHERS}'")
+        begun = Path(sandbox.site.workspace, "home/begun")
+        await eventually(begun.exists)
+        ended = [
+            (await sandbox.python("1", TimeLimit(0.3, 0.2))).error_kind == "timeout"
+            for _ in range(5)
+        ]
+        assert any(ended)
+        assert sandbox.commands[name].running
 
 
 async def test_libraries_find_that_a_worker_is_not_the_nursery(tools: Tools) -> None:
