@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -93,3 +93,10 @@ def fields(result: CallToolResult) -> dict[str, Any]:
     """Return a result's fields."""
     assert result.structured_content is not None
     return dict(result.structured_content)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait, for 5 s at most, until something is so."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 (nothing tells of another's processes)
+            await asyncio.sleep(0.02)

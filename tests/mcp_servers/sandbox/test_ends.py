@@ -15,7 +15,7 @@ from mcp_servers.sandbox.run import TimeLimit
 from mcp_servers.sandbox.sandbox import WORKER_ENDED
 from mcp_servers.sandbox.tools import Tools
 from tests import leaks
-from tests.mcp_servers.sandbox.standing import LIMIT, opened, run, settings, standing
+from tests.mcp_servers.sandbox.standing import LIMIT, eventually, opened, run, settings, standing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,12 +40,6 @@ DEAF = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('deaf
 def running(token: str) -> set[int]:
     """Return the processes of this run that are called so, as the host sees them."""
     return {pid for pid in leaks.descendants() if leaks.command(pid).startswith(token)}
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 (nothing tells of another's processes)
-            await asyncio.sleep(0.02)
 
 
 async def test_code_beyond_its_time_is_interrupted_and_keeps_output_and_variables(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -14,15 +14,14 @@ from mcp_servers.sandbox.answers import answered
 from mcp_servers.sandbox.confined.watch import usage
 from mcp_servers.sandbox.run import Run, TimeLimit
 from mcp_servers.sandbox.tools import Tools
-from tests import leaks
 from tests.mcp_servers.sandbox.standing import (
     LIMIT,
     ME,
+    eventually,
     fields,
     meta,
     opened,
     refused,
-    run,
     settings,
     standing,
     text,
@@ -81,12 +80,6 @@ for line in open("/proc/self/maps"):
         continue
 print(*(name.decode() for name in found))
 """
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 (nothing tells of another's files)
-            await asyncio.sleep(0.02)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -310,18 +303,3 @@ async def test_a_worker_that_is_stopped_while_it_is_born_takes_nothing_with_it(
         ]
         assert any(ended)
         assert sandbox.commands[name].running
-
-
-async def test_libraries_find_that_a_worker_is_not_the_nursery(tools: Tools) -> None:
-    """Some take the same pid for the same process, which goes on drawing from one state."""
-    if tools.sandboxes.level.name != "namespaces":
-        pytest.skip("there is no nursery")
-    await run(tools, "1")
-    ids = [
-        path.read_text().partition("NSpid:")[2].splitlines()[0].split()
-        for path in (Path(f"/proc/{pid}/status") for pid in leaks.descendants())
-        if path.exists()
-    ]
-    nurseries = [int(seen[1]) for seen in ids if len(seen) == 2 and seen[1] != "1"]
-    assert nurseries
-    assert min(nurseries) > 10_000

@@ -1,0 +1,70 @@
+"""The nursery, and what becomes of sandboxes when it has no room, or ends."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+
+from mcp_servers.sandbox.sandbox import WORKER_ENDED
+from mcp_servers.sandbox.tools import Tools
+from tests import leaks
+from tests.mcp_servers.sandbox.standing import LIMIT, eventually, opened, settings, standing
+
+
+def nursery_of(tools: Tools, before: set[int]) -> tuple[int, int]:
+    """Return the process that has the libraries, outside and as it counts itself.
+
+    It is in the zygote's process ids, of which that is 1, and in no sandbox's.
+    """
+    if tools.sandboxes.level.name != "namespaces":
+        pytest.skip("there is no nursery")
+    found = []
+    for pid in leaks.descendants() - before:
+        status = Path(f"/proc/{pid}/status").read_text()
+        ids = [int(it) for it in status.partition("NSpid:")[2].splitlines()[0].split()]
+        if len(ids) == 2 and ids[1] != 1:
+            found.append((ids[0], ids[1]))
+    [nursery] = found
+    return nursery
+
+
+async def test_libraries_find_that_a_worker_is_not_the_nursery(tmp_path: Path) -> None:
+    """Some take the same pid for the same process, which goes on drawing from one state."""
+    before = leaks.descendants()
+    async with standing(settings(tmp_path)) as tools, opened(tools) as sandbox:
+        [pid] = (await sandbox.python("import os\nos.getpid()", LIMIT)).results
+        assert int(pid) < 100
+        assert nursery_of(tools, before)[1] > 10_000
+
+
+async def test_a_nursery_without_descriptors_refuses_and_goes_on(tmp_path: Path) -> None:
+    before = leaks.descendants()
+    async with standing(settings(tmp_path)) as tools, opened(tools) as old, opened(tools) as new:
+        await old.python("x = 5", LIMIT)
+        nursery, _ = nursery_of(tools, before)
+        soft, hard = resource.prlimit(nursery, resource.RLIMIT_NOFILE)
+        used = {int(entry.name) for entry in Path(f"/proc/{nursery}/fd").iterdir()}
+        free = [number for number in range(100) if number not in used]
+        # From none that it could receive to one less than it needs.
+        for most in free[:8]:
+            resource.prlimit(nursery, resource.RLIMIT_NOFILE, (most, hard))
+            refused = await new.python("1", LIMIT)
+            assert refused.exit_code != 0, most
+            assert refused.error is not None
+        resource.prlimit(nursery, resource.RLIMIT_NOFILE, (soft, hard))
+        assert (await new.python("1", LIMIT)).results == ["1"]
+        assert (await old.python("x", LIMIT)).results == ["5"]
+
+
+async def test_the_nurserys_death_loses_variables_and_nothing_else(tmp_path: Path) -> None:
+    before = leaks.descendants()
+    async with standing(settings(tmp_path)) as tools, opened(tools) as sandbox:
+        await sandbox.python("x = 1\nopen('kept', 'w').write('here')", LIMIT)
+        leaks.kill(nursery_of(tools, before)[0])
+        await eventually(lambda: leaks.descendants() <= before)
+        done = await sandbox.python("print(open('kept').read(), 'x' in globals())", LIMIT)
+        assert done.stdout == "here False\n"
+        assert "The variables of this sandbox are gone" in done.note
+        assert done.note != WORKER_ENDED
