@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import importlib
+import sys
 from collections.abc import Sequence
 
-from mcp_servers.sandbox.confined import memory
+from mcp_servers.sandbox.confined import gaps, memory
 from mcp_servers.sandbox.confined.worker import Worker
 
 ALWAYS = ("asyncio", "subprocess", "threading")
@@ -16,7 +17,7 @@ Each fork of a process that has `threading` begins with its hooks, which cost mo
 of forking a small one.
 """
 
-ROOM = 20 << 20
+ROOM = 32 << 20
 """Bytes of small objects that numpy, pandas and matplotlib are about to make."""
 
 
@@ -33,9 +34,28 @@ def loaded_worker(modules: Sequence[str]) -> Worker:
     return worker
 
 
-def settle() -> None:
-    """Have what is here now never be looked at again, and in pages that a fork copies quickly."""
+def settle() -> list[object]:
+    """Have what is here now never be looked at again, and in pages that a fork copies quickly.
+
+    Returns:
+        What is to be kept for as long as that shall hold.
+    """
     gc.collect()
+    _forget_attributes()
+    fill = gaps.fill()
     gc.freeze()
     memory.join_mappings()
     memory.gather()
+    return fill
+
+
+def _forget_attributes() -> None:
+    """Empty the interpreter's list of attributes that were looked up in types.
+
+    A fork that looks up others writes to the names that it finds in their place: after matplotlib
+    was loaded, those of its methods, each on a page of its own.
+    """
+    if sys.version_info >= (3, 13):
+        sys._clear_internal_caches()
+    else:
+        sys._clear_type_cache()

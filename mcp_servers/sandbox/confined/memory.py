@@ -13,13 +13,14 @@ from mcp_servers.sandbox.confined import linux
 _READ, _WRITE, _EXECUTE = 1, 2, 4
 _COLLAPSE = 25
 _LARGE_PAGE = 2 << 20
-_PIECE = 1 << 20
+PIECE = 1 << 20
+"""Bytes that CPython takes at a time for small objects."""
 _FILLER = 400
 """Bytes of an object that is small enough to lie in a piece."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Mapping:
+class Mapping:
     """A line of /proc/self/maps. `access` is as written there, such as `r-xp`."""
 
     begin: int
@@ -28,7 +29,7 @@ class _Mapping:
     offset: int
     name: str
 
-    def goes_on_in(self, other: _Mapping) -> bool:
+    def goes_on_in(self, other: Mapping) -> bool:
         """Whether the other lies behind this one, in memory and in the same file."""
         return (
             self.name == other.name
@@ -42,7 +43,7 @@ def gather() -> None:
 
     What is not of whole large pages stays as it is; so does all of it before Linux 6.1.
     """
-    for mapping in _mappings():
+    for mapping in mappings():
         if mapping.access != "rw-p" or mapping.name not in ("", "[heap]"):
             continue
         begin = -(-mapping.begin // _LARGE_PAGE) * _LARGE_PAGE
@@ -58,9 +59,12 @@ def room(size: int) -> Iterator[None]:
     CPython takes memory for small objects in pieces of a mebibyte, which would lie scattered among
     libraries, where they are no large pages.
     """
-    fillers = [bytes(_FILLER) for _ in range(size // _FILLER)]
+    # No list that grows, which would take its place among the pieces, time and again.
+    fillers: list[bytes | None] = [None] * (size // _FILLER)
+    for number in range(len(fillers)):
+        fillers[number] = bytes(_FILLER)
     # One in each piece, which is not given back as long as it is there.
-    kept = fillers[:: _PIECE // 2 // _FILLER]
+    kept = fillers[:: PIECE // 2 // _FILLER]
     del fillers
     yield
     del kept
@@ -73,7 +77,7 @@ def join_mappings() -> None:
     protections from a process against its own faults, which one that runs foreign code has no use
     for.
     """
-    files = [mapping for mapping in _mappings() if mapping.name.startswith("/")]
+    files = [mapping for mapping in mappings() if mapping.name.startswith("/")]
     for one, other in pairwise(files):
         if not one.goes_on_in(other):
             continue
@@ -84,16 +88,17 @@ def join_mappings() -> None:
             _protect(one, _READ | _WRITE)
 
 
-def _protect(mapping: _Mapping, access: int) -> None:
+def _protect(mapping: Mapping, access: int) -> None:
     """Change the access; a kernel that refuses leaves it as it is."""
     length = ctypes.c_size_t(mapping.end - mapping.begin)
     linux.libc().mprotect(ctypes.c_void_p(mapping.begin), length, access)
 
 
-def _mappings() -> Iterator[_Mapping]:
+def mappings() -> Iterator[Mapping]:
+    """Yield what this process has mapped, in order of address."""
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
         lines = file.readlines()
     for line in lines:
         span, access, offset, _, _, *name = line.split(maxsplit=5)
         begin, end = (int(address, 16) for address in span.split("-"))
-        yield _Mapping(begin, end, access, int(offset, 16), name[0].strip() if name else "")
+        yield Mapping(begin, end, access, int(offset, 16), name[0].strip() if name else "")

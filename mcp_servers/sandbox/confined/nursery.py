@@ -137,8 +137,9 @@ def run(asked: socket.socket, steps: Joining, modules: Sequence[str]) -> NoRetur
         leader.take_environment(steps.home, steps.temporary)
         # In its sandbox a fork is seen before it is confined; nobody may look into it.
         steps.confine_nursery()
-        libraries.settle()
+        fill = libraries.settle()
         Nursery(asked, steps, worker).serve()
+        del fill
     except BaseException:  # nothing of this may reach the loop that was forked
         traceback.print_exc()
     os._exit(1)

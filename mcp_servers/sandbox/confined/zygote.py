@@ -58,7 +58,7 @@ class Zygote:
             self._worker = self._start_nursery(steps, modules)
         else:
             self._worker = libraries.loaded_worker(modules)
-        libraries.settle()
+        self._fill = libraries.settle()
 
     def _start_nursery(self, steps: Joining, modules: Sequence[str]) -> socket.socket:
         asking, asked = birth.pair()
