@@ -1,56 +1,57 @@
 """A worker that a sandbox's first process asks the nursery for, from the request to its end.
 
 All first processes inherit one socket to the nursery. A request holds the limits, and descriptors:
-the worker's connection to the server, a socket on which its birth and end are told, and the first
-process's own namespaces, so that no other sandbox can be meant. On the second comes `pid 2`, as the
+the worker's connection to the server, a pipe in which its birth and end are told, and the first
+process's own namespaces, so that no other sandbox can be meant. In the pipe comes `pid 2`, as the
 sandbox counts, or `fault` and why; and at last `exit` and the code.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import socket
-from dataclasses import dataclass, field
+import struct
 
-from mcp_servers.sandbox.confined import linux
+from mcp_servers.sandbox.confined import descriptors, linux
 from mcp_servers.sandbox.confined.proc import ticks
-from mcp_servers.sandbox.confined.site import Site
+from mcp_servers.sandbox.confined.site import Limits, Site
 
-MAX_MESSAGE = 1 << 16
+MAX_MESSAGE = 4096
+"""What a pipe takes as one message."""
 DESCRIPTORS = 7
+_LIMITS = struct.Struct(f"{len(Limits._fields)}q")
 
 
-def pair() -> tuple[socket.socket, socket.socket]:
-    """Return two ends that keep messages apart."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+def limits_of(request: bytes) -> Limits:
+    """Return the limits that a request asks for."""
+    return Limits._make(_LIMITS.unpack(request))
 
 
-@dataclass(slots=True)
 class Birth:
     """A worker that was asked for.
 
     Args:
         name: Of its job.
         told: Where its birth and its end are told.
+
+    Attributes:
+        asked: When it was asked for.
+        pid: Its process, once it is born.
+        fault: Why it was not born.
+        wanted: What it was told before it was born.
     """
 
-    name: str
-    told: socket.socket
-    asked: int = field(default_factory=ticks)
-    """When."""
-    pid: int = 0
-    """Its process, once it is born."""
-    fault: str = ""
-    """Why it was not born."""
-    wanted: list[str] = field(default_factory=list)
-    """What it was told before it was born."""
+    def __init__(self, name: str, told: int) -> None:
+        self.name = name
+        self.told = told
+        self.asked = ticks()
+        self.pid = 0
+        self.fault = ""
+        self.wanted: list[str] = []
 
     def hear(self) -> tuple[str, str]:
         """Return what is told next, and what of it; nothing if no more will be told."""
-        try:
-            said = self.told.recv(MAX_MESSAGE)
-        except OSError:
-            return "", ""
+        said = os.read(self.told, MAX_MESSAGE)
         what, _, value = said.decode("utf-8", "replace").partition(" ")
         return what, value
 
@@ -66,14 +67,7 @@ class Request:
     def __init__(self, nursery: socket.socket, site: Site) -> None:
         self._nursery = nursery
         # Not the name of the folder, which would stay in the memory of other sandboxes' workers.
-        self._message = json.dumps(site.told()["limits"]).encode()
-        # Made in the zygote, where it takes less.
-        self._pair: tuple[socket.socket, socket.socket] | None = pair()
-
-    def forget(self) -> None:
-        """Close, in the zygote, what the first process has."""
-        for end in self._pair or ():
-            end.close()
+        self._message = _LIMITS.pack(*site.limits)
 
     def send(self, name: str, connection: int) -> Birth:
         """Ask; this waits while more than a hundred other requests are before it.
@@ -85,23 +79,24 @@ class Request:
         Raises:
             OSError: the nursery is gone.
         """
-        ours, theirs = self._pair or pair()
-        self._pair = None
+        # It keeps messages apart, and never keeps the nursery waiting.
+        told, theirs = os.pipe2(os.O_CLOEXEC | os.O_DIRECT | os.O_NONBLOCK)
+        ours = [theirs]
         try:
-            with linux.namespaces() as spaces:
-                descriptors = [connection, theirs.fileno(), *spaces]
-                socket.send_fds(self._nursery, [self._message], descriptors)
-        except BaseException:
-            ours.close()
+            ours += linux.namespaces()
+            descriptors.send(self._nursery, self._message, [connection, *ours])
+        except OSError:
+            os.close(told)
             raise
         finally:
-            theirs.close()
-        return Birth(name, ours)
+            for descriptor in ours:
+                os.close(descriptor)
+        return Birth(name, told)
 
 
-def tell(told: socket.socket, what: str, value: object) -> None:
+def tell(told: int, what: str, value: object) -> None:
     """Say, in the nursery or its fork, what became of a request."""
     try:
-        told.send(f"{what} {value}".encode())
+        os.write(told, f"{what} {value}".encode()[:MAX_MESSAGE])
     except OSError:
         return  # the sandbox is over

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` is made of; it has no stub
 import inspect
 import io
 import linecache
-import signal
 import sys
 import traceback
 import types
@@ -62,14 +62,14 @@ class Cell:
         error, status = None, 0
         pictures: list[str] = []
         try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            _heed(_signal.default_int_handler)
             error, status = self._attempt(code, filename, last=last)
             pictures = self._take_pictures()
         except BaseException as fault:
             error, status = error or describe(fault, filename), status or 1
             self._figures.drop()
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            _heed(_signal.SIG_IGN)
         _flush()
         return {
             "results": len(self._results),
@@ -195,11 +195,15 @@ def _shell(line: str) -> None:
 
 
 def _join_threads() -> None:
-    import threading
-
-    for thread in threading.enumerate():
+    threading: Any = sys.modules.get("threading")
+    for thread in threading.enumerate() if threading else ():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
+
+
+def _heed(handler: Any) -> None:
+    """Set what an interrupt does: `signal.signal` costs a fork twenty pages more."""
+    _signal.signal(_signal.SIGINT, handler)
 
 
 def _flush() -> None:

@@ -37,8 +37,7 @@ class Draws:
         random = sys.modules.get("random")
         if random is not None:
             random.seed()
-        numpy = sys.modules.get("numpy.random")
         if self._state is not None:
             self._state[:] = os.urandom(len(self._state))
-        elif numpy is not None:
+        elif (numpy := sys.modules.get("numpy.random")) is not None:
             numpy.seed()

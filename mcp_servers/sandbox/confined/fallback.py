@@ -45,7 +45,7 @@ class Fallback:
 
     def __init__(self, trees: Sequence[str], workspaces: str, rules: Sequence[bytes]) -> None:
         self.trees = trees
-        [self._filter] = rules
+        [self._filter] = map(linux.Filter, rules)
         self._programs: list[str] = []
         self._first_user = users_here() if _open_to_all((*trees, workspaces)) else None
 
@@ -111,7 +111,7 @@ class Fallback:
         landlock.restrict(
             writable, (*_SHOWN, *self._programs, *self.trees), network=False, scoped=True
         )
-        linux.apply_filter(self._filter)
+        self._filter.apply()
 
 
 def _programs() -> list[str]:

@@ -56,8 +56,6 @@ class Job:
 class First:
     """Serves one sandbox until the server closes its end.
 
-    It is made in the zygote, so that the fork which runs it has little to write to.
-
     Args:
         control: The server.
         steps: What to do on this level.
@@ -79,12 +77,6 @@ class First:
         self._watch = Watch(
             site.limits, steps.folders(site), steps.trees, quick=steps.ends_with_first
         )
-
-    def forget(self) -> None:
-        """Close, in the zygote, what the fork has."""
-        self._control.close()
-        if isinstance(self._worker, Request):
-            self._worker.forget()
 
     def run(self) -> NoReturn:
         """Confine this process, serve, and end."""
@@ -180,7 +172,7 @@ class First:
         if isinstance(self._worker, Worker):
             return self._fork_worker(self._worker, descriptor)
         birth = self._worker.send(name, descriptor)
-        self._births[birth.told.fileno()] = birth
+        self._births[birth.told] = birth
         self._poll.register(birth.told, select.POLLIN)
         return None
 
@@ -217,7 +209,7 @@ class First:
 
     def _bury(self, birth: Birth, descriptor: int, code: int) -> None:
         self._poll.unregister(birth.told)
-        birth.told.close()
+        os.close(birth.told)
         del self._births[descriptor]
         if birth.pid:
             self._note_end(birth.pid, code)

@@ -13,6 +13,8 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+from mcp_servers.sandbox.confined import descriptors as passing
+
 HEAD = struct.Struct("!II")
 """Bytes of JSON, and bytes of the texts after it."""
 MAX_JSON = 64 << 20
@@ -24,6 +26,10 @@ MAX_DESCRIPTORS = 4
 
 Message = dict[str, Any]
 
+_ENCODER = json.JSONEncoder()
+_DECODER = json.JSONDecoder()
+"""Asked for a value alone, for `json.loads` does much besides, all of which costs a fork pages."""
+
 
 class BadFrame(Exception):
     """What came is no message."""
@@ -32,7 +38,7 @@ class BadFrame(Exception):
 def pack(message: Message) -> bytes:
     """Return a message as it travels. Half characters in its texts are written as escapes."""
     texts = [text.encode("utf-8", "backslashreplace") for text in message.get(TEXTS, ())]
-    body = json.dumps(message | {TEXTS: list(map(len, texts))}, ensure_ascii=True).encode()
+    body = _ENCODER.encode(message | {TEXTS: list(map(len, texts))}).encode()
     return b"".join((HEAD.pack(len(body), sum(map(len, texts))), body, *texts))
 
 
@@ -43,10 +49,11 @@ def parse(body: bytes | bytearray, json_length: int) -> Message:
         BadFrame: it is none.
     """
     try:
-        message = json.loads(body[:json_length])
+        text = body[:json_length].decode()
+        message, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         raise BadFrame("not JSON") from None
-    if not isinstance(message, dict):
+    if not isinstance(message, dict) or end != len(text):
         raise BadFrame("not an object")
     lengths = message.get(TEXTS)
     message[TEXTS] = texts = []
@@ -79,7 +86,7 @@ def send(connection: socket.socket, message: Message, descriptors: Sequence[int]
     """
     rest = memoryview(pack(message))
     if descriptors:
-        rest = rest[socket.send_fds(connection, [rest], list(descriptors)) :]
+        rest = rest[passing.send(connection, rest, descriptors) :]
     connection.sendall(rest)
 
 
@@ -93,9 +100,7 @@ def receive(connection: socket.socket) -> tuple[Message, list[int]]:
     head, descriptors = b"", []
     try:
         while len(head) < HEAD.size:
-            piece, more, _, _ = socket.recv_fds(
-                connection, HEAD.size - len(head), MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
+            piece, more = passing.receive(connection, HEAD.size - len(head), MAX_DESCRIPTORS)
             descriptors += more
             if not piece:
                 raise EOFError

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
+import functools
 import os
-import stat
 import struct
 from collections.abc import Iterable
 
@@ -13,6 +14,8 @@ from mcp_servers.sandbox.confined import linux
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ASK_VERSION = 1
 _PATH_BENEATH = 1
+_RULE = struct.Struct("=Qi")
+_ATTRIBUTES = struct.Struct("QQQ")
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_FOLDER = 1, 2, 4, 8
 _REFER, _TRUNCATE, _IOCTL = 1 << 13, 1 << 14, 1 << 15
@@ -27,6 +30,7 @@ SCOPES_SINCE = 6
 """The version since which signals are kept in."""
 
 
+@functools.cache
 def version() -> int:
     """Return the version that the kernel speaks; 0 if it speaks none."""
     found = linux.libc().syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
@@ -57,12 +61,10 @@ def restrict(
         files &= ~_REFER
     tcp = _TCP if spoken >= 4 and not network else 0
     scopes = _SCOPES if spoken >= SCOPES_SINCE and scoped else 0
-    attributes = struct.pack("QQQ", files, tcp, scopes)
+    attributes = _ATTRIBUTES.pack(files, tcp, scopes)
     size = 24 if spoken >= SCOPES_SINCE else 16 if spoken >= 4 else 8
     library = linux.libc()
-    rules = linux.check(
-        library.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), 0), "Landlock"
-    )
+    rules = linux.check(library.syscall(_CREATE_RULESET, attributes, size, 0), "Landlock")
     try:
         for paths, access in ((writable, files), (readable, _READ & files)):
             for path in paths:
@@ -78,10 +80,11 @@ def _allow(rules: int, path: str, access: int) -> None:
     except FileNotFoundError:
         return
     try:
-        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            access &= _OF_FILES
-        rule = struct.pack("=Qi", access, descriptor)
-        added = linux.libc().syscall(_ADD_RULE, rules, _PATH_BENEATH, rule, 0)
+        for asked in (access, access & _OF_FILES):  # of what is no folder, nothing else is allowed
+            rule = _RULE.pack(asked, descriptor)
+            added = linux.libc().syscall(_ADD_RULE, rules, _PATH_BENEATH, rule, 0)
+            if added == 0 or ctypes.get_errno() != errno.EINVAL:
+                break
         linux.check(added, f"Landlock {path}")
     finally:
         os.close(descriptor)

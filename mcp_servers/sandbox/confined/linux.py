@@ -9,8 +9,7 @@ import os
 import platform
 import signal
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 NEW_MOUNTS = 0x00020000
@@ -37,8 +36,10 @@ _LAST_CAPABILITY = 63
 READ_ANY_FILE, LOOK_INTO_ANY_PROCESS = 2, 19
 """CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE."""
 
-_CLONE = {"x86_64": 56, "aarch64": 220}
-_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_BY_MACHINE = {
+    "x86_64": {"clone": 56, "pivot_root": 155},
+    "aarch64": {"clone": 220, "pivot_root": 41},
+}
 _MOUNT_SETATTR = 442
 _AT_RECURSIVE = 0x8000
 
@@ -51,25 +52,34 @@ _IN_LIBC = ("capset", "ioctl", "mount", "prctl", "setns", "socket", "syscall")
 _IN_PYTHON = ("PyOS_AfterFork_Child", "PyOS_AfterFork_Parent", "PyOS_BeforeFork", "fork", "syscall")
 
 
-class _CapHeader(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
-
-
-_CapSets = ctypes.c_uint32 * 6
+_CAP_HEADER = struct.pack("Ii", 0x20080522, 0)
+"""The version of what follows it, and this process."""
+_CAP_SETS = struct.Struct("6I")
 """Effective, permitted and inheritable, once for the lower 32 and once for the rest."""
+_MOUNT_ATTRIBUTES = struct.Struct("4Q")
+"""Set, clear, propagation and users."""
 
 
-class _FilterProgram(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
+class Filter:
+    """A seccomp filter, made ready before the fork that applies it.
 
+    Args:
+        program: Instructions of eight bytes each.
+    """
 
-class _MountAttributes(ctypes.Structure):
-    _fields_ = (
-        ("set", ctypes.c_uint64),
-        ("clear", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    )
+    def __init__(self, program: bytes) -> None:
+        self._program = ctypes.create_string_buffer(program, len(program))
+        place = ctypes.addressof(self._program)
+        self._head = ctypes.create_string_buffer(struct.pack("HP", len(program) // 8, place))
+        self._place = ctypes.c_void_p(ctypes.addressof(self._head))
+
+    def apply(self) -> None:
+        """Apply it, from now on and for everything this process starts.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        check(libc().prctl(_SET_SECCOMP, _SECCOMP_MODE_FILTER, self._place, 0, 0), "seccomp")
 
 
 @functools.cache
@@ -113,7 +123,7 @@ def fork_into(namespaces: int) -> int:
     """
     python = _python()
     python.PyOS_BeforeFork()
-    pid = python.syscall(_by_machine(_CLONE), namespaces | _SIGCHLD, 0, 0, 0, 0)
+    pid = python.syscall(_number("clone"), namespaces | _SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
         python.PyOS_AfterFork_Child()
         return 0
@@ -145,9 +155,8 @@ def unshare(namespaces: int) -> None:
     check(libc().unshare(namespaces), "unshare")
 
 
-@contextmanager
-def namespaces() -> Iterator[list[int]]:
-    """Have descriptors of what this process is in: pids first, then users, then the rest.
+def namespaces() -> list[int]:
+    """Return descriptors of what this process is in: pids first, then users, then the rest.
 
     By these others can follow who may not look into this process, as Linux asks of whoever names
     the process itself.
@@ -158,12 +167,12 @@ def namespaces() -> Iterator[list[int]]:
     opened: list[int] = []
     try:
         for name in _SPACES:
-            space = os.open(f"/proc/self/ns/{name}", os.O_RDONLY)
-            opened.append(space)
-        yield opened
-    finally:
+            opened += (os.open(f"/proc/self/ns/{name}", os.O_RDONLY),)
+    except OSError:
         for space in opened:
             os.close(space)
+        raise
+    return opened
 
 
 def join(namespace: int) -> None:
@@ -205,11 +214,10 @@ def restrict_mount(target: str, flags: int, *, recursive: bool = False) -> None:
     Raises:
         OSError: the kernel refused.
     """
-    wanted = _MountAttributes(set=flags)
-    size = ctypes.c_size_t(ctypes.sizeof(wanted))
+    wanted = _MOUNT_ATTRIBUTES.pack(flags, 0, 0, 0)
     path = target.encode()
     how = _AT_RECURSIVE if recursive else 0
-    if libc().syscall(_MOUNT_SETATTR, -100, path, how, ctypes.byref(wanted), size) < 0:
+    if libc().syscall(_MOUNT_SETATTR, -100, path, how, wanted, len(wanted)) < 0:
         # Before Linux 5.12: this mount only, and what it is restricted to already is said again.
         already = os.statvfs(target).f_flag & (READ_ONLY | NO_SUID | NO_DEV | NO_EXEC)
         mount(None, target, None, BIND | REMOUNT | flags | already)
@@ -223,7 +231,7 @@ def pivot_to(root: str) -> None:
     """
     os.chdir(root)
     # With both the same, the old root lies upon the new one, and can be taken off.
-    check(libc().syscall(_by_machine(_PIVOT_ROOT), b".", b"."), "pivot_root")
+    check(libc().syscall(_number("pivot_root"), b".", b"."), "pivot_root")
     check(libc().umount2(b".", DETACH), "umount the old root")
     os.chdir("/")
 
@@ -242,8 +250,7 @@ def drop_capabilities(keep: Sequence[int] = ()) -> None:
         if prctl(_CAPBSET_DROP, capability, 0, 0, 0) and ctypes.get_errno() == errno.EINVAL:
             break  # past the last one there is
     kept = sum(1 << capability for capability in keep)
-    sets = _CapSets(kept, kept, 0, 0, 0, 0)
-    check(libc().capset(ctypes.byref(_CapHeader(0x20080522, 0)), sets), "capset")
+    check(libc().capset(_CAP_HEADER, _CAP_SETS.pack(kept, kept, 0, 0, 0, 0)), "capset")
 
 
 def set_dumpable(dumpable: bool) -> None:
@@ -277,16 +284,6 @@ def stay_unprivileged() -> None:
     check(libc().prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 
-def apply_filter(program: bytes) -> None:
-    """Apply a seccomp filter, from now on and for everything this process starts.
-
-    Raises:
-        OSError: the kernel refused.
-    """
-    head = _FilterProgram(len(program) // 8, ctypes.c_char_p(program))
-    check(libc().prctl(_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(head), 0, 0), "seccomp")
-
-
 def raise_loopback() -> None:
     """Bring up 127.0.0.1 in a new network namespace.
 
@@ -302,11 +299,12 @@ def raise_loopback() -> None:
         os.close(control)
 
 
-def _by_machine(numbers: dict[str, int]) -> int:
+@functools.cache
+def _number(call: str) -> int:
     machine = platform.machine()
-    if machine not in numbers:
+    if machine not in _BY_MACHINE:
         raise OSError(f"no sandboxes on {machine} yet: x86_64 and aarch64 only")
-    return numbers[machine]
+    return _BY_MACHINE[machine][call]
 
 
 def write(path: str, text: str) -> None:

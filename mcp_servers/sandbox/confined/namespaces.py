@@ -41,7 +41,8 @@ class Namespaces:
         self.trees = trees
         self._covered = root.lying_in((HOME, "/tmp", "/var/tmp"), trees)
         self._workspaces = workspaces
-        self._filter, self._nurserys_filter, self._joined_filter = rules
+        filters = map(linux.Filter, rules)
+        self._filter, self._nurserys_filter, self._joined_filter = filters
         self._first_user = users_here()
 
     def promises(self) -> list[str]:
@@ -138,7 +139,7 @@ class Namespaces:
         linux.end_first_when_memory_is_short()
         for name, most in _COUNTED_BY_USER.items():
             _set(f"/proc/sys/user/{name}", most)
-        mine = f"{root.WORKSPACES}/{os.path.basename(site.workspace)}"
+        mine = f"{root.WORKSPACES}/{site.workspace.rpartition('/')[2]}"
         for source, target in (
             (f"{mine}/home", HOME),
             (f"{mine}/tmp", "/tmp"),
@@ -156,7 +157,7 @@ class Namespaces:
         linux.drop_capabilities(keep=(linux.READ_ANY_FILE, linux.LOOK_INTO_ANY_PROCESS))
         linux.stay_unprivileged()
         linux.set_dumpable(False)
-        linux.apply_filter(self._filter)
+        self._filter.apply()
 
     def confine_nursery(self) -> None:
         """See Joining.
@@ -166,7 +167,7 @@ class Namespaces:
         """
         linux.set_dumpable(False)
         linux.stay_unprivileged()
-        linux.apply_filter(self._nurserys_filter)
+        self._nurserys_filter.apply()
 
     def fork_beside(self, spaces: Sequence[int]) -> int:
         """See Joining."""
@@ -185,7 +186,7 @@ class Namespaces:
         os.setresgid(USER, USER, USER)
         os.setresuid(USER, USER, USER)
         os.chdir(HOME)
-        linux.apply_filter(self._joined_filter)
+        self._joined_filter.apply()
 
     def confine_job(self, site: Site) -> None:
         """See Steps."""
@@ -212,8 +213,12 @@ def _check_that_joining_works() -> None:
     Raises:
         OSError: they cannot; a container may refuse it.
     """
-    with linux.namespaces() as [pids, *_]:
-        linux.join(pids)
+    spaces = linux.namespaces()
+    try:
+        linux.join(spaces[0])
+    finally:
+        for space in spaces:
+            os.close(space)
 
 
 def _wait(pid: int) -> int:

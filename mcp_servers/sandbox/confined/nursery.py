@@ -6,7 +6,6 @@ Sandboxes' first processes are forked from the zygote, which is small, and ask h
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -15,10 +14,9 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from mcp_servers.sandbox.confined import leader, libraries, linux, memory
-from mcp_servers.sandbox.confined.birth import DESCRIPTORS, MAX_MESSAGE, tell
+from mcp_servers.sandbox.confined import descriptors, leader, libraries, linux, memory
+from mcp_servers.sandbox.confined.birth import DESCRIPTORS, MAX_MESSAGE, limits_of, tell
 from mcp_servers.sandbox.confined.children import ENDED_UNSEEN
-from mcp_servers.sandbox.confined.site import Limits
 from mcp_servers.sandbox.confined.steps import Joining
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ class Nursery:
         self._steps = steps
         self._worker = worker
         self._poll = select.epoll()
-        self._workers: dict[int, tuple[int, socket.socket]] = {}
+        self._workers: dict[int, tuple[int, int]] = {}
         self._forks = 0
 
     def serve(self) -> None:
@@ -55,27 +53,24 @@ class Nursery:
                     return  # the zygote is gone
 
     def _answer(self) -> bool:
-        message, descriptors, _, _ = socket.recv_fds(self._asked, MAX_MESSAGE, DESCRIPTORS)
-        if len(descriptors) != DESCRIPTORS:  # the zygote is gone, or there is no room for them
-            for descriptor in descriptors:
+        request, found = descriptors.receive(self._asked, MAX_MESSAGE, DESCRIPTORS)
+        if len(found) != DESCRIPTORS:  # the zygote is gone, or there is no room for them
+            for descriptor in found:
                 os.close(descriptor)
-            return bool(message)
-        connection, birth, *spaces = descriptors
-        told = socket.socket(fileno=birth)
+            return bool(request)
+        connection, told, *spaces = found
         try:
-            with socket.socket(fileno=connection) as server:
-                self._fork(Limits(**json.loads(message)), server, told, spaces)
+            self._fork(request, connection, told, spaces)
         except OSError as error:
             tell(told, "fault", error)
-            told.close()
+            os.close(told)
         finally:
+            os.close(connection)
             for space in spaces:
                 os.close(space)
         return True
 
-    def _fork(
-        self, limits: Limits, server: socket.socket, told: socket.socket, spaces: Sequence[int]
-    ) -> None:
+    def _fork(self, request: bytes, connection: int, told: int, spaces: Sequence[int]) -> None:
         """Fork a worker.
 
         Raises:
@@ -84,7 +79,7 @@ class Nursery:
         self._worker.draw_anew()
         pid = self._steps.fork_beside(spaces)
         if pid == 0:
-            self._serve_as_worker(limits, server, told, spaces)
+            self._serve_as_worker(request, connection, told, spaces)
         try:
             # Not by SIGCHLD: its handler would have to be taken from each fork.
             process = os.pidfd_open(pid)
@@ -106,17 +101,17 @@ class Nursery:
         os.close(process)
         _, status = os.waitpid(pid, 0)
         tell(told, "exit", os.waitstatus_to_exitcode(status))
-        told.close()
+        os.close(told)
 
     def _serve_as_worker(
-        self, limits: Limits, connection: socket.socket, told: socket.socket, spaces: Sequence[int]
+        self, request: bytes, connection: int, told: int, spaces: Sequence[int]
     ) -> NoReturn:
         try:
             # The others' would count among those that it may have open.
-            leader.keep_only(connection.fileno(), told.fileno(), *spaces)
+            leader.keep_only(connection, told, *spaces)
             self._steps.join(spaces)
             leader.lead()
-            self._steps.confine_worker(limits)
+            self._steps.confine_worker(limits_of(request))
             # Not inherited: the nursery is not to be ended before others.
             linux.set_dumpable(True)
             linux.end_first_when_memory_is_short()
@@ -124,10 +119,9 @@ class Nursery:
         except BaseException:  # nothing of this may reach the loop that was forked
             tell(told, "fault", traceback.format_exc(limit=-2))
             os._exit(ENDED_UNSEEN)
-        told.close()
-        for space in spaces:
-            os.close(space)
-        self._worker.serve_to_the_end(connection)
+        for descriptor in (told, *spaces):
+            os.close(descriptor)
+        self._worker.serve_to_the_end(socket.socket(fileno=connection))
 
 
 def run(asked: socket.socket, steps: Joining, modules: Sequence[str]) -> NoReturn:

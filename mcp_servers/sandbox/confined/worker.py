@@ -9,7 +9,6 @@ import sys
 import traceback
 import types
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NoReturn
 
 from mcp_servers.sandbox.confined import cell, frames, linux
@@ -52,8 +51,9 @@ class Worker:
             # It is a plain process again, whose own files below /proc are its own.
             linux.set_dumpable(True)
             sys.path.insert(0, os.getcwd())
-            with suppress(EOFError, OSError):  # the server closed its end
-                self._serve(connection)
+            self._serve(connection)
+        except (EOFError, OSError):
+            pass  # the server closed its end
         except BaseException:  # nothing of this may reach the loop that was forked
             traceback.print_exc()
             os._exit(ENDED_UNSEEN)

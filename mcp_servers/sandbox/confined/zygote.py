@@ -15,10 +15,11 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 # -I leaves the project off the path, where foreign code shall not find it either.
 sys.path.insert(0, str(Path(__file__).parents[3]))
-from mcp_servers.sandbox.confined import birth, children, frames, libraries, nursery, root
+from mcp_servers.sandbox.confined import children, frames, libraries, nursery, root
 from mcp_servers.sandbox.confined.birth import Request
 from mcp_servers.sandbox.confined.children import Children
 from mcp_servers.sandbox.confined.fallback import Fallback
@@ -61,7 +62,7 @@ class Zygote:
         self._fill = libraries.settle()
 
     def _start_nursery(self, steps: Joining, modules: Sequence[str]) -> socket.socket:
-        asking, asked = birth.pair()
+        asking, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._nursery = os.fork()
         if self._nursery == 0:
             self._control.close()
@@ -78,16 +79,16 @@ class Zygote:
         poll.register(ended.descriptor, select.POLLIN)
         poll.register(self._control, select.POLLIN)
         while True:
-            ready = {descriptor for descriptor, _ in poll.poll()}
-            if ended.descriptor in ready:
+            for descriptor, _ in poll.poll():
+                if descriptor != ended.descriptor:
+                    self._obey_next()
+                    continue
                 for pid, _ in ended.collect():
                     if pid == self._nursery:
                         return
                     name = self._names.pop(pid, None)
                     if name is not None:
                         frames.send(self._control, {"ended": name})
-            if self._control.fileno() in ready:
-                self._obey_next()
 
     def _obey_next(self) -> None:
         try:
@@ -110,20 +111,24 @@ class Zygote:
                         os.kill(pid, signal.SIGKILL)
 
     def _open(self, name: str, site: Site, descriptor: int) -> None:
-        worker = self._worker
-        request = worker if isinstance(worker, Worker) else Request(worker, site)
-        first = First(socket.socket(fileno=os.dup(descriptor)), self._steps, site, request)
         try:
             pid = self._steps.fork(site)
         except OSError as error:
             frames.send(self._control, {"ended": name, "fault": str(error)})
-        else:
-            if pid == 0:
-                self._control.close()
-                children.forget()
-                first.run()
-            self._names[pid] = name
-        first.forget()
+            return
+        if pid == 0:
+            self._become_first(site, descriptor)
+        self._names[pid] = name
+
+    def _become_first(self, site: Site, descriptor: int) -> NoReturn:
+        try:
+            self._control.close()
+            children.forget()
+            worker = self._worker
+            request = worker if isinstance(worker, Worker) else Request(worker, site)
+            First(socket.socket(fileno=descriptor), self._steps, site, request).run()
+        finally:  # nothing of this may reach the loop that was forked
+            os._exit(1)
 
 
 def main() -> None:

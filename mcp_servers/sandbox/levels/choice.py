@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -113,7 +112,7 @@ async def _opened(
     facts = Facts(name, "", 60.0, number, time.time())
     make = partial(records.make, facts, level.user_of(number), lasting=False)
     record = await anyio.to_thread.run_sync(make)
-    site = Site(str(record.folder), level.user_of(number), replace(limits))
+    site = Site(str(record.folder), level.user_of(number), limits)
     sandbox = Sandbox(record.folder.name, site, level, tasks)
     try:
         yield sandbox
