@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
 from types import CodeType
+from typing import NamedTuple
 
 _SHELL_LINE = re.compile(r"^(\s*)(!|%)(.*)$")
 _INSTALL = re.compile(r"^(pip3?|conda|mamba|uv)\b")
@@ -17,8 +17,7 @@ SHELL = "__shell__"
 """The name under which a block finds what runs its shell lines."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """Code to execute, then an expression to evaluate, if the block ends in one."""
 
     body: CodeType

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # what `signal` is made of; it has no stub
-import inspect
 import io
 import linecache
 import sys
@@ -22,6 +21,8 @@ MAX_TEXT = 1 << 20
 """Characters of all values' reprs, of all their HTML, and of an error's text, that are reported."""
 MAX_VALUES = 1000
 MAX_NAME = 1000
+_COROUTINE = 0x80
+"""`inspect.CO_COROUTINE`, for the zygote is to stay small."""
 
 Error = dict[str, str]
 
@@ -114,7 +115,7 @@ class Cell:
 
     def _evaluate(self, code: types.CodeType) -> Any:
         value = eval(code, self._main.__dict__)
-        if code.co_flags & inspect.CO_COROUTINE:
+        if code.co_flags & _COROUTINE:
             import asyncio
 
             if self._loop is None:

@@ -14,7 +14,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from mcp_servers.sandbox.confined import children, frames, leader, proc
@@ -32,7 +31,6 @@ SHELL = "/bin/bash"
 _READY = frames.pack({"ready": True})
 
 
-@dataclass(slots=True)
 class Job:
     """Something that runs: the worker, or a command.
 
@@ -40,13 +38,16 @@ class Job:
         name: What the server calls it.
         pid: Its first process.
         asked: When it was asked for, in ticks since the machine started.
+
+    Attributes:
         killed: Why it was ended, if it was.
     """
 
-    name: str
-    pid: int
-    asked: int
-    killed: str = ""
+    def __init__(self, name: str, pid: int, asked: int) -> None:
+        self.name = name
+        self.pid = pid
+        self.asked = asked
+        self.killed = ""
 
     def since(self) -> int:
         """Return when it began, in ticks; when it was asked for if that cannot be told any more."""

@@ -23,11 +23,20 @@ _FEW = 8
 
 
 def fill() -> list[object]:
-    """Return as much as it takes until new objects are made where there was nothing.
+    """Return as much as it takes until small objects of each size are made in pools of their own.
 
     It is to be kept for as long as that shall hold.
     """
-    return [_of_heap(), _of_pieces(), [_of_pools(size) for size in _SMALL]]
+    return [_of_pools(size) for size in _SMALL]
+
+
+def fill_wholly() -> list[object]:
+    """Return as much as it takes until all objects are made where there was nothing.
+
+    For a process in whose many megabytes new pools would lie scattered, too; in a small one it
+    would take more than it saves.
+    """
+    return [_of_heap(), _of_pieces(), fill()]
 
 
 def _of_heap() -> list[object]:

@@ -34,19 +34,32 @@ def loaded_worker(modules: Sequence[str]) -> Worker:
     return worker
 
 
-def settle() -> list[object]:
+def settle(worker: Worker | None = None) -> list[object]:
     """Have what is here now never be looked at again, and in pages that a fork copies quickly.
+
+    Args:
+        worker: What forks will run, if they will.
 
     Returns:
         What is to be kept for as long as that shall hold.
     """
     gc.collect()
     _forget_attributes()
-    fill = gaps.fill()
+    fill = gaps.fill() if worker is None else _settle_worker(worker)
     gc.freeze()
     memory.join_mappings()
     memory.gather()
     return fill
+
+
+def _settle_worker(worker: Worker) -> list[object]:
+    """Have a worker's last objects, and those of its forks, made where new ones lie together."""
+    fill = gaps.fill_wholly()
+    worker.prepare_draws()
+    # Some was freed by that; and what was made while gaps were filled lay in gaps, too, where the
+    # interpreter keeps it for reuse until it collects.
+    gc.collect()
+    return [fill, gaps.fill_wholly()]
 
 
 def _forget_attributes() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from mcp_servers.sandbox.confined import linux
 
@@ -19,8 +19,7 @@ _FILLER = 400
 """Bytes of an object that is small enough to lie in a piece."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(NamedTuple):
     """A line of /proc/self/maps. `access` is as written there, such as `r-xp`."""
 
     begin: int

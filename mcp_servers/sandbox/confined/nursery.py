@@ -131,7 +131,7 @@ def run(asked: socket.socket, steps: Joining, modules: Sequence[str]) -> NoRetur
         leader.take_environment(steps.home, steps.temporary)
         # In its sandbox a fork is seen before it is confined; nobody may look into it.
         steps.confine_nursery()
-        fill = libraries.settle()
+        fill = libraries.settle(worker)
         Nursery(asked, steps, worker).serve()
         del fill
     except BaseException:  # nothing of this may reach the loop that was forked

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _SIGKILL = signal.SIGKILL
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -14,8 +14,7 @@ FIRST = 1
 """The process that all others of its process ids are below."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A line of /proc/PID/stat. Times in ticks since the machine started, memory in pages."""
 
     pid: int

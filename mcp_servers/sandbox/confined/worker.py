@@ -35,8 +35,11 @@ class Worker:
         sys.modules["__main__"] = self._main
         sys.argv = [""]
         self._figures.prepare()
-        self._draws.prepare()
         self._rehearse()
+
+    def prepare_draws(self) -> None:
+        """Make, where new objects lie together, what is written to before each fork."""
+        self._draws.prepare()
 
     def draw_anew(self) -> None:
         """Have the next fork draw other random numbers than all before; each has to be told of.

@@ -55,11 +55,12 @@ class Zygote:
         self._names: dict[int, str] = {}
         self._nursery = 0
         self._worker: Worker | socket.socket
+        worker = None
         if isinstance(steps, Joining):
             self._worker = self._start_nursery(steps, modules)
         else:
-            self._worker = libraries.loaded_worker(modules)
-        self._fill = libraries.settle()
+            self._worker = worker = libraries.loaded_worker(modules)
+        self._fill = libraries.settle(worker)
 
     def _start_nursery(self, steps: Joining, modules: Sequence[str]) -> socket.socket:
         asking, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import numpy.random
@@ -52,3 +53,20 @@ def test_another_generator_is_seeded_by_numpy() -> None:
         assert mtrand.get_bit_generator().state != before
     finally:
         mtrand.set_bit_generator(mine)
+
+
+def test_the_generator_of_random_is_seeded_anew_and_keeps_no_number() -> None:
+    before = random.getstate()
+    try:
+        random.seed(1)
+        random.gauss()  # keeps a second number for the next call
+        draws = Draws()
+        draws.prepare()
+        assert random.getstate()[2] is None
+        seen = set()
+        for _ in range(5):
+            draws.begin_anew()
+            seen.add(random.random())
+        assert len(seen) == 5
+    finally:
+        random.setstate(before)
