@@ -49,7 +49,7 @@ _IFF_UP_RUNNING = 0x41
 
 
 _IN_LIBC = ("capset", "ioctl", "mount", "prctl", "setns", "socket", "syscall")
-_IN_PYTHON = ("PyOS_AfterFork_Child", "PyOS_AfterFork_Parent", "PyOS_BeforeFork", "fork", "syscall")
+_IN_HELD_LIBC = ("fork", "syscall")
 
 
 _CAP_HEADER = struct.pack("Ii", 0x20080522, 0)
@@ -89,9 +89,9 @@ def libc() -> Any:
 
 
 @functools.cache
-def _python() -> Any:
-    """Return the interpreter's own functions, called as by itself."""
-    return _found(ctypes.PyDLL(None, use_errno=True), _IN_PYTHON)
+def _held_libc() -> Any:
+    """Return the C library, called without letting another thread run meanwhile."""
+    return _found(ctypes.PyDLL(None, use_errno=True), _IN_HELD_LIBC)
 
 
 def _found(library: Any, names: Sequence[str]) -> Any:
@@ -113,28 +113,7 @@ def check(result: int, what: str) -> int:
     return result
 
 
-def fork_into(namespaces: int) -> int:
-    """Fork into new namespaces in one step; return 0 in the child, its pid in the parent.
-
-    The interpreter is told as it is by `os.fork`. The process must have one thread only.
-
-    Raises:
-        OSError: the kernel refused.
-    """
-    python = _python()
-    python.PyOS_BeforeFork()
-    pid = python.syscall(_number("clone"), namespaces | _SIGCHLD, 0, 0, 0, 0)
-    if pid == 0:
-        python.PyOS_AfterFork_Child()
-        return 0
-    number = ctypes.get_errno()
-    python.PyOS_AfterFork_Parent()
-    if pid < 0:
-        raise OSError(number, f"clone: {os.strerror(number)}")
-    return int(pid)
-
-
-def fork_without_hooks() -> int:
+def fork() -> int:
     """Fork without telling libraries; return 0 in the child, its pid in the parent.
 
     What they register sees to threads and their locks, and in a process of one thread to nothing.
@@ -143,7 +122,17 @@ def fork_without_hooks() -> int:
     Raises:
         OSError: the kernel refused.
     """
-    return check(_python().fork(), "fork")
+    return check(_held_libc().fork(), "fork")
+
+
+def fork_into(namespaces: int) -> int:
+    """Do what `fork` does, into new namespaces, in one step.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    flags = namespaces | _SIGCHLD
+    return check(_held_libc().syscall(_number("clone"), flags, 0, 0, 0, 0), "clone")
 
 
 def unshare(namespaces: int) -> None:

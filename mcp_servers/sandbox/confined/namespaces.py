@@ -173,7 +173,7 @@ class Namespaces:
         """See Joining."""
         # Our next children are of these process ids as well, but each call names them anew.
         linux.join(spaces[0])
-        return linux.fork_without_hooks()
+        return linux.fork()
 
     def join(self, spaces: Sequence[int]) -> None:
         """See Joining.
