@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -158,4 +159,11 @@ def processes_with(token: str) -> list[int]:
 
 def files_with(token: str, *folders: Path) -> list[Path]:
     """Return the files and folders beneath some folders that have a token in their name."""
-    return [path for folder in folders for path in folder.rglob(f"*{token}*")]
+    # Not by `rglob`, which fails when a folder is deleted under it.
+    return [
+        Path(place, name)
+        for folder in folders
+        for place, inner, files in os.walk(folder)
+        for name in (*inner, *files)
+        if token in name
+    ]
