@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
-
-import anyio
+from collections.abc import Sequence
 
 from mcp_servers.sandbox.confined.frames import HEAD, BadFrame, Message, lengths_of, pack, parse
 
@@ -32,10 +30,13 @@ class Conversation:
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self._connection = connection
-        self._sending = anyio.Lock(fast_acquire=True)
+        self._sending = asyncio.Lock()
         self._buffer = bytearray()
+        self._gone = False
         self._loop = asyncio.get_running_loop()
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._reads = False
+        self._heard: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
 
     async def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Send a message, with copies of some descriptors.
@@ -53,7 +54,7 @@ class Conversation:
                         else:
                             sent = self._connection.send(rest)
                     except BlockingIOError:
-                        await self._until(self._loop.add_writer, self._loop.remove_writer)
+                        await self._have_room()
                         continue
                     descriptors = ()
                     rest = rest[sent:]
@@ -68,15 +69,8 @@ class Conversation:
         """
         try:
             while (message := self._next()) is None:
-                try:
-                    piece = self._connection.recv(PIECE)
-                except BlockingIOError:
-                    await self._until(self._loop.add_reader, self._loop.remove_reader)
-                    continue
-                if not piece:
-                    raise Gone
-                self._buffer += piece
-        except (OSError, ValueError, BadFrame):
+                await self._hear()
+        except (ValueError, BadFrame):
             raise Gone from None
         return message
 
@@ -108,30 +102,65 @@ class Conversation:
         """Close the socket; whoever waits on it is told that the other side is gone."""
         descriptor = self._connection.fileno()
         if descriptor >= 0:
-            self._loop.remove_reader(descriptor)
+            self._gone = True
+            self._read_no_more()
             self._loop.remove_writer(descriptor)
             self._connection.close()
-            for ready in self._waiting:
-                _resolve(ready)
+            _resolve(self._heard)
+            _resolve(self._room)
 
-    async def _until(self, add: Callable[..., object], remove: Callable[[int], object]) -> None:
-        """Wait until the loop says that the socket is ready, or it is closed.
+    async def _hear(self) -> None:
+        """Wait until something has been read.
 
         anyio's `wait_readable` would stop waiting for a descriptor that was closed, and is another
         conversation's by the time that it runs again: then that one waits for ever.
+
+        Raises:
+            Gone: nothing more will come.
         """
-        descriptor = self._connection.fileno()
-        ready = self._loop.create_future()
-        add(descriptor, _resolve, ready)
-        self._waiting.add(ready)
+        if not self._gone and not self._reads:
+            self._loop.add_reader(self._connection.fileno(), self._read)
+            self._reads = True
+        if not self._gone:
+            self._heard = self._loop.create_future()
+            await self._heard
+        if self._gone:
+            raise Gone
+
+    def _read(self) -> None:
+        """Take one piece. The loop calls this for as long as somebody waits for what comes."""
+        if self._heard is None or self._heard.done():
+            self._read_no_more()
+            return
         try:
-            await ready
+            piece = self._connection.recv(PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        if not piece:
+            self._gone = True
+            self._read_no_more()
+        self._buffer += piece
+        _resolve(self._heard)
+
+    def _read_no_more(self) -> None:
+        if self._reads:
+            self._loop.remove_reader(self._connection.fileno())
+            self._reads = False
+
+    async def _have_room(self) -> None:
+        """Wait until the socket takes more, or is closed."""
+        descriptor = self._connection.fileno()
+        self._room = self._loop.create_future()
+        self._loop.add_writer(descriptor, _resolve, self._room)
+        try:
+            await self._room
         finally:
-            self._waiting.discard(ready)
             if self._connection.fileno() >= 0:
-                remove(descriptor)
+                self._loop.remove_writer(descriptor)
 
 
-def _resolve(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
+def _resolve(ready: asyncio.Future[None] | None) -> None:
+    if ready is not None and not ready.done():
         ready.set_result(None)

@@ -58,3 +58,40 @@ async def test_closing_tells_who_waits() -> None:
     with pytest.raises(Gone):
         await conversation.send({"do": "nothing"})
     theirs.close()
+
+
+async def test_what_nobody_waits_for_is_not_read() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    conversation = Conversation(ours)
+    frames.send(theirs, {"said": 1})
+    assert (await conversation.receive())["said"] == 1
+    message = frames.pack({"said": 2})
+    took_more = True
+    for _ in range(100):
+        await asyncio.sleep(0)
+        try:
+            theirs.send(message * 1000)
+        except BlockingIOError:
+            took_more = False
+    assert not took_more
+    assert not conversation.is_idle()
+    assert (await conversation.receive())["said"] == 2
+    conversation.close()
+    theirs.close()
+
+
+async def test_who_stops_waiting_loses_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    conversation = Conversation(ours)
+    message = frames.pack({"said": 1})
+    theirs.send(message[:9])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await conversation.receive()
+    theirs.send(message[9:])
+    theirs.close()
+    assert (await conversation.receive())["said"] == 1
+    with pytest.raises(Gone):
+        await conversation.receive()
+    conversation.close()
