@@ -5,7 +5,7 @@ the record; its time of change is when the sandbox was last used. The folder of 
 holds the record alone, so that its owner can be told what became of it.
 
 A sandbox that is thrown away after one call has no record: a lock on its folder says that somebody
-uses it, and without that it is deleted.
+uses it, or is about to, and without that it is deleted.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Record:
     def __init__(self, folder: Path, facts: Facts, lock: int, *, lasting: bool = True) -> None:
         self.folder = folder
         self.facts = facts
+        self.lasting = lasting
         self._lock = lock
-        self._lasting = lasting
 
     def touch(self) -> None:
         """Note that the sandbox is used now."""
@@ -73,7 +73,7 @@ class Record:
 
     def end(self, over: str) -> None:
         """Delete what the sandbox left; keep the record, if there is one, saying why it is over."""
-        if not self._lasting:
+        if not self.lasting:
             self.forget()
             return
         self.facts.over = over
