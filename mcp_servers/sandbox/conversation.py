@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from mcp_servers.sandbox.confined.frames import HEAD, BadFrame, Message, lengths_of, pack, parse
 
@@ -35,7 +36,7 @@ class Conversation:
         self._gone = False
         self._loop = asyncio.get_running_loop()
         self._reads = False
-        self._heard: asyncio.Future[None] | None = None
+        self._heard: Callable[[], None] | None = None
         self._room: asyncio.Future[None] | None = None
 
     async def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
@@ -69,10 +70,34 @@ class Conversation:
         """
         try:
             while (message := self._next()) is None:
-                await self._hear()
+                heard = self._loop.create_future()
+                if not self._heed(partial(_resolve, heard)):
+                    raise Gone
+                await heard
         except (ValueError, BadFrame):
             raise Gone from None
+        finally:
+            self._heard = None
         return message
+
+    def listen(self, note: Callable[[Message], None], note_end: Callable[[], None]) -> None:
+        """Have `note` called with each message from now on, and `note_end` once none will come.
+
+        It takes less than a task that receives them.
+        """
+
+        def tell() -> None:
+            try:
+                while (message := self._next()) is not None:
+                    note(message)
+            except (ValueError, BadFrame):
+                self._read_no_more()
+            if not self._reads:
+                self._heard = None
+                note_end()
+
+        self._heed(tell)
+        tell()
 
     def _next(self) -> Message | None:
         """Take a message from what has come, if a whole one has."""
@@ -106,30 +131,26 @@ class Conversation:
             self._read_no_more()
             self._loop.remove_writer(descriptor)
             self._connection.close()
-            _resolve(self._heard)
-            _resolve(self._room)
+            if self._heard is not None:
+                self._heard()
+            if self._room is not None:
+                _resolve(self._room)
 
-    async def _hear(self) -> None:
-        """Wait until something has been read.
+    def _heed(self, heard: Callable[[], None]) -> bool:
+        """Have `heard` called when something has been read; return whether anything may come.
 
         anyio's `wait_readable` would stop waiting for a descriptor that was closed, and is another
         conversation's by the time that it runs again: then that one waits for ever.
-
-        Raises:
-            Gone: nothing more will come.
         """
+        self._heard = heard
         if not self._gone and not self._reads:
             self._loop.add_reader(self._connection.fileno(), self._read)
             self._reads = True
-        if not self._gone:
-            self._heard = self._loop.create_future()
-            await self._heard
-        if self._gone:
-            raise Gone
+        return not self._gone
 
     def _read(self) -> None:
         """Take one piece. The loop calls this for as long as somebody waits for what comes."""
-        if self._heard is None or self._heard.done():
+        if self._heard is None:
             self._read_no_more()
             return
         try:
@@ -142,7 +163,7 @@ class Conversation:
             self._gone = True
             self._read_no_more()
         self._buffer += piece
-        _resolve(self._heard)
+        self._heard()
 
     def _read_no_more(self) -> None:
         if self._reads:
@@ -161,6 +182,6 @@ class Conversation:
                 self._loop.remove_writer(descriptor)
 
 
-def _resolve(ready: asyncio.Future[None] | None) -> None:
-    if ready is not None and not ready.done():
+def _resolve(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
         ready.set_result(None)

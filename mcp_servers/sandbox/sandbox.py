@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
-from anyio.abc import TaskGroup
 
 from mcp_servers.sandbox.command import Command, take_command_end
 from mcp_servers.sandbox.confined.frames import Message
@@ -43,18 +42,14 @@ class Sandbox:
         name: What the level calls it.
         site: Its workspace, user and limits.
         level: How it is confined.
-        tasks: Where to wait for what it says.
         note: What the next reply has to say beside its result.
     """
 
-    def __init__(
-        self, name: str, site: Site, level: Level, tasks: TaskGroup, note: str = ""
-    ) -> None:
+    def __init__(self, name: str, site: Site, level: Level, note: str = "") -> None:
         self.name = name
         self.site = site
         self.commands: dict[str, Command] = {}
         self._level = level
-        self._tasks = tasks
         self._note = note
         self._confinement: Confinement | None = None
         self._first: Conversation | None = None
@@ -219,7 +214,6 @@ class Sandbox:
                     if not tries_left:
                         raise CannotRun(f"no sandbox could be opened: {error}") from None
             self._jobs = Jobs(first)
-            self._tasks.start_soon(self._jobs.listen)
             return self._jobs
 
     async def _open(self) -> Conversation:

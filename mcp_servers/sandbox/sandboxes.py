@@ -13,7 +13,6 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
 from mcp_servers.sandbox import texts
 from mcp_servers.sandbox.area import FileFault, Folder
@@ -58,7 +57,6 @@ class Sandboxes:
         prefix: What ids begin with; without one they are random only.
         capacity: Most sandboxes at a time.
         per_owner: Most sandboxes of an owner.
-        tasks: Where to wait for what they say.
     """
 
     def __init__(
@@ -70,7 +68,6 @@ class Sandboxes:
         prefix: str = "",
         capacity: int = 500,
         per_owner: int = 64,
-        tasks: TaskGroup,
     ) -> None:
         self.level = level
         self._records = records
@@ -78,7 +75,6 @@ class Sandboxes:
         self._folders = Folders(records, level.user_of, prefix)
         self._capacity = capacity
         self._per_owner = per_owner
-        self._tasks = tasks
         self._live: dict[str, Live] = {}
         self._ending: dict[str, Facts] = {}
         self._opening: list[str] = []
@@ -252,7 +248,7 @@ class Sandboxes:
     def _serve(self, record: Record, note: str) -> Live:
         site = Site(str(record.folder), self.level.user_of(record.facts.number), self._limits)
         self._folders.adopt(record)
-        sandbox = Sandbox(record.folder.name, site, self.level, self._tasks, note)
+        sandbox = Sandbox(record.folder.name, site, self.level, note)
         live = self._live[record.facts.id] = Live(record.facts.id, sandbox, record)
         return live
 

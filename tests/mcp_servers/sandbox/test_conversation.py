@@ -95,3 +95,37 @@ async def test_who_stops_waiting_loses_nothing() -> None:
     with pytest.raises(Gone):
         await conversation.receive()
     conversation.close()
+
+
+@pytest.mark.parametrize("end", ["theirs", "ours", "no message"])
+async def test_who_listens_hears_what_was_said_before_and_after_and_of_the_end_once(
+    end: str,
+) -> None:
+    ours, theirs = socket.socketpair()
+    conversation = Conversation(ours)
+    heard: list[object] = []
+    ended = asyncio.Event()
+
+    def note_end() -> None:
+        assert not ended.is_set()
+        ended.set()
+
+    theirs.send(b"".join(frames.pack({"said": number}) for number in range(3)))
+    assert (await conversation.receive())["said"] == 0
+    conversation.listen(lambda message: heard.append(message["said"]), note_end)
+    frames.send(theirs, {"said": 3})
+    async with asyncio.timeout(5):
+        while heard != [1, 2, 3]:  # noqa: ASYNC110 (it is not told that it is the last)
+            await asyncio.sleep(0.01)
+        assert not ended.is_set()
+        match end:
+            case "theirs":
+                theirs.close()
+            case "ours":
+                conversation.close()
+            case _:
+                theirs.send(b"\xff" * 100)
+        await ended.wait()
+    conversation.close()
+    await asyncio.sleep(0.01)
+    theirs.close()
