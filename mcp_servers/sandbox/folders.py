@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -69,21 +70,22 @@ class Folders:
         self._numbers.add(record.facts.number)
 
     async def delete(self, record: Record, over: str = "") -> None:
-        """Delete what a sandbox left; keep its record if there is to say why it is `over`."""
+        """Delete what a sandbox left; keep its record if there is to say why it is `over`.
+
+        It must not be cancelled.
+        """
         wanted = not (record.lasting or over or self._over) and len(self._spares) < SPARES
         coming = self._draw("", KEEP_S) if wanted else None
-        with anyio.CancelScope(shield=True):
-            spare = await anyio.to_thread.run_sync(
-                self._replace, record, over, coming, limiter=self._removals
-            )
-            record.close()
-            self._numbers.discard(record.facts.number)
-            if spare is not None:
-                self._spares.append(spare)
-                if self._over:  # since the thread began
-                    await self.end()
-            elif coming is not None:
-                self._numbers.discard(coming.number)
+        act = partial(self._replace, record, over, coming)
+        spare = await anyio.to_thread.run_sync(act, limiter=self._removals)
+        record.close()
+        self._numbers.discard(record.facts.number)
+        if spare is not None:
+            self._spares.append(spare)
+            if self._over:  # since the thread began
+                await self.end()
+        elif coming is not None:
+            self._numbers.discard(coming.number)
 
     async def end(self) -> None:
         """Delete the folders that no sandbox has, now and later."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -57,9 +58,9 @@ class Sandbox:
         self._worker: Conversation | None = None
         self._worker_job: Job | None = None
         self._had_variables = False
-        self._opening = anyio.Lock(fast_acquire=True)
-        self._ending = anyio.Lock(fast_acquire=True)
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._opening = asyncio.Lock()
+        self._ending = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._lingering = Lingering()
         self._background = Room(BACKGROUND)
         self._closed = False
@@ -284,14 +285,14 @@ class Sandbox:
         ends = anyio.current_time() + limit.run_s
         sent = False
         try:
-            with anyio.CancelScope(deadline=ends):
+            with anyio.CancelScope(deadline=ends) as scope:
                 await worker.send(block, outputs.writers)
                 sent = True
-            if sent:
                 outputs.hand_over()
-                with anyio.CancelScope(deadline=min(ends, anyio.current_time() + WATCHED_AFTER_S)):
-                    run.take_report(await worker.receive())
-                    return
+                scope.deadline = min(ends, anyio.current_time() + WATCHED_AFTER_S)
+                run.take_report(await worker.receive())
+                return
+            if sent:
                 await jobs.tell("busy", job)
                 with anyio.CancelScope(deadline=ends):
                     run.take_report(await worker.receive())

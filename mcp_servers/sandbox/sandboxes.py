@@ -95,8 +95,7 @@ class Sandboxes:
         try:
             await live.sandbox.open()
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._finish(live, "")
+            await self._finish(live, "")
             raise
         return live
 
@@ -112,8 +111,7 @@ class Sandboxes:
         try:
             yield live.sandbox
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._finish(live, "")
+            await self._finish(live, "")
 
     @asynccontextmanager
     async def held(self, sandbox_id: str, owner: str) -> AsyncIterator[Sandbox]:
@@ -253,7 +251,10 @@ class Sandboxes:
         return live
 
     async def _finish(self, live: Live, over: str) -> None:
-        """End a sandbox and delete its files; keep the record if there is something to say."""
+        """End a sandbox and delete its files; keep the record if there is something to say.
+
+        It is finished even for who is cancelled.
+        """
         if self._live.pop(live.id, None) is None:
             return
         live.record.facts.over = over
