@@ -101,6 +101,7 @@ class Sandbox:
                     await self._exchange(run, block, outputs, job, limit)
                 except Gone:
                     await self._note_lost_worker(run, job)
+                outputs.hand_over()  # not before, since the loop would be told of each pipe's end
                 run.take_output(outputs.stdout, outputs.stderr)
             finally:
                 self._lingering.take(outputs)
@@ -288,7 +289,6 @@ class Sandbox:
             with anyio.CancelScope(deadline=ends) as scope:
                 await worker.send(block, outputs.writers)
                 sent = True
-                outputs.hand_over()
                 scope.deadline = min(ends, anyio.current_time() + WATCHED_AFTER_S)
                 run.take_report(await worker.receive())
                 return
