@@ -104,20 +104,15 @@ async def test_who_listens_hears_what_was_said_before_and_after_and_of_the_end_o
     ours, theirs = socket.socketpair()
     conversation = Conversation(ours)
     heard: list[object] = []
-    ended = asyncio.Event()
-
-    def note_end() -> None:
-        assert not ended.is_set()
-        ended.set()
-
+    ends: list[str] = []
     theirs.send(b"".join(frames.pack({"said": number}) for number in range(3)))
     assert (await conversation.receive())["said"] == 0
-    conversation.listen(lambda message: heard.append(message["said"]), note_end)
+    conversation.listen(lambda message: heard.append(message["said"]), lambda: ends.append(end))
     frames.send(theirs, {"said": 3})
     async with asyncio.timeout(5):
         while heard != [1, 2, 3]:  # noqa: ASYNC110 (it is not told that it is the last)
             await asyncio.sleep(0.01)
-        assert not ended.is_set()
+        assert not ends
         match end:
             case "theirs":
                 theirs.close()
@@ -125,7 +120,9 @@ async def test_who_listens_hears_what_was_said_before_and_after_and_of_the_end_o
                 conversation.close()
             case _:
                 theirs.send(b"\xff" * 100)
-        await ended.wait()
+        while not ends:  # noqa: ASYNC110 (see above)
+            await asyncio.sleep(0.01)
     conversation.close()
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    assert ends == [end]
     theirs.close()
