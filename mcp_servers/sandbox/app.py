@@ -49,7 +49,6 @@ async def running(settings: SandboxSettings) -> AsyncIterator[Tools]:
             prefix=settings.handle_prefix,
             capacity=settings.capacity,
             per_owner=settings.owner_sandboxes,
-            tasks=tasks,
         )
         await sandboxes.adopt_left()
         stack.push_async_callback(sandboxes.end)
@@ -71,7 +70,7 @@ async def _level(settings: SandboxSettings, records: Records, tasks: TaskGroup) 
     def make(name: str) -> Level:
         return ZygoteLevel(name, records.root, settings.modules, tasks)
 
-    return await choose(names, make, records, settings.demanded, tasks)
+    return await choose(names, make, records, settings.demanded)
 
 
 def _raise_descriptors() -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
-
-import anyio
+from functools import partial
 
 from mcp_servers.sandbox.confined.frames import HEAD, BadFrame, Message, lengths_of, pack, parse
 
@@ -32,10 +31,13 @@ class Conversation:
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self._connection = connection
-        self._sending = anyio.Lock(fast_acquire=True)
+        self._sending = asyncio.Lock()
         self._buffer = bytearray()
+        self._gone = False
         self._loop = asyncio.get_running_loop()
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._reads = False
+        self._heard: Callable[[], None] | None = None
+        self._room: asyncio.Future[None] | None = None
 
     async def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Send a message, with copies of some descriptors.
@@ -53,7 +55,7 @@ class Conversation:
                         else:
                             sent = self._connection.send(rest)
                     except BlockingIOError:
-                        await self._until(self._loop.add_writer, self._loop.remove_writer)
+                        await self._have_room()
                         continue
                     descriptors = ()
                     rest = rest[sent:]
@@ -68,17 +70,34 @@ class Conversation:
         """
         try:
             while (message := self._next()) is None:
-                try:
-                    piece = self._connection.recv(PIECE)
-                except BlockingIOError:
-                    await self._until(self._loop.add_reader, self._loop.remove_reader)
-                    continue
-                if not piece:
+                heard = self._loop.create_future()
+                if not self._heed(partial(_resolve, heard)):
                     raise Gone
-                self._buffer += piece
-        except (OSError, ValueError, BadFrame):
+                await heard
+        except (ValueError, BadFrame):
             raise Gone from None
+        finally:
+            self._heard = None
         return message
+
+    def listen(self, note: Callable[[Message], None], note_end: Callable[[], None]) -> None:
+        """Have `note` called with each message from now on, and `note_end` once none will come.
+
+        It takes less than a task that receives them.
+        """
+
+        def tell() -> None:
+            try:
+                while (message := self._next()) is not None:
+                    note(message)
+            except (ValueError, BadFrame):
+                self._read_no_more()
+            if not self._reads:
+                self._heard = None
+                note_end()
+
+        self._heed(tell)
+        tell()
 
     def _next(self) -> Message | None:
         """Take a message from what has come, if a whole one has."""
@@ -108,28 +127,59 @@ class Conversation:
         """Close the socket; whoever waits on it is told that the other side is gone."""
         descriptor = self._connection.fileno()
         if descriptor >= 0:
-            self._loop.remove_reader(descriptor)
+            self._gone = True
+            self._read_no_more()
             self._loop.remove_writer(descriptor)
             self._connection.close()
-            for ready in self._waiting:
-                _resolve(ready)
+            if self._heard is not None:
+                self._heard()
+            if self._room is not None:
+                _resolve(self._room)
 
-    async def _until(self, add: Callable[..., object], remove: Callable[[int], object]) -> None:
-        """Wait until the loop says that the socket is ready, or it is closed.
+    def _heed(self, heard: Callable[[], None]) -> bool:
+        """Have `heard` called when something has been read; return whether anything may come.
 
         anyio's `wait_readable` would stop waiting for a descriptor that was closed, and is another
         conversation's by the time that it runs again: then that one waits for ever.
         """
-        descriptor = self._connection.fileno()
-        ready = self._loop.create_future()
-        add(descriptor, _resolve, ready)
-        self._waiting.add(ready)
+        self._heard = heard
+        if not self._gone and not self._reads:
+            self._loop.add_reader(self._connection.fileno(), self._read)
+            self._reads = True
+        return not self._gone
+
+    def _read(self) -> None:
+        """Take one piece. The loop calls this for as long as somebody waits for what comes."""
+        if self._heard is None:
+            self._read_no_more()
+            return
         try:
-            await ready
+            piece = self._connection.recv(PIECE)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        if not piece:
+            self._gone = True
+            self._read_no_more()
+        self._buffer += piece
+        self._heard()
+
+    def _read_no_more(self) -> None:
+        if self._reads:
+            self._loop.remove_reader(self._connection.fileno())
+            self._reads = False
+
+    async def _have_room(self) -> None:
+        """Wait until the socket takes more, or is closed."""
+        descriptor = self._connection.fileno()
+        self._room = self._loop.create_future()
+        self._loop.add_writer(descriptor, _resolve, self._room)
+        try:
+            await self._room
         finally:
-            self._waiting.discard(ready)
             if self._connection.fileno() >= 0:
-                remove(descriptor)
+                self._loop.remove_writer(descriptor)
 
 
 def _resolve(ready: asyncio.Future[None]) -> None:

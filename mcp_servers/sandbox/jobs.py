@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from mcp_servers.sandbox.confined.frames import Message
 from mcp_servers.sandbox.conversation import Conversation, Gone
 
 END_S = 3.0
@@ -37,6 +38,7 @@ class Jobs:
         self._number = 0
         self.flooded = False
         """Whether the sandbox holds many times more than it may."""
+        first.listen(self._note, self._note_end)
 
     async def start(self, do: str, descriptors: Sequence[int], **more: str) -> Job:
         """Start a job with some descriptors.
@@ -68,20 +70,19 @@ class Jobs:
             await job.ended.wait()
         return job.ended.is_set()
 
-    async def listen(self) -> None:
-        """Note what the first process says, until it is gone; then every job has ended."""
-        try:
-            while True:
-                message = await self._first.receive()
-                self.flooded = self.flooded or message.get("killed") == "flood"
-                job = self._jobs.pop(str(message.get("job")), None)
-                if job is not None:
-                    code = message.get("exit")
-                    job.exit_code = code if isinstance(code, int) else None
-                    job.killed = str(message.get("killed", ""))
-                    job.fault = str(message.get("fault", ""))
-                    job.ended.set()
-        except Gone:
-            for job in self._jobs.values():
-                job.ended.set()
-            self._jobs.clear()
+    def _note(self, message: Message) -> None:
+        """Note what the first process says."""
+        self.flooded = self.flooded or message.get("killed") == "flood"
+        job = self._jobs.pop(str(message.get("job")), None)
+        if job is not None:
+            code = message.get("exit")
+            job.exit_code = code if isinstance(code, int) else None
+            job.killed = str(message.get("killed", ""))
+            job.fault = str(message.get("fault", ""))
+            job.ended.set()
+
+    def _note_end(self) -> None:
+        """Note that the first process is gone: every job has ended."""
+        for job in self._jobs.values():
+            job.ended.set()
+        self._jobs.clear()

@@ -61,6 +61,7 @@ class Output:
 
         What a job leaves running may still print, and must not be ended, or held up, by that.
         """
+        self.hand_over()
         self.forget()
         if self._pipe < 0:
             then()

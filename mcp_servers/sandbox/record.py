@@ -5,7 +5,7 @@ the record; its time of change is when the sandbox was last used. The folder of 
 holds the record alone, so that its owner can be told what became of it.
 
 A sandbox that is thrown away after one call has no record: a lock on its folder says that somebody
-uses it, and without that it is deleted.
+uses it, or is about to, and without that it is deleted.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ RECORD = "record.json"
 _COMING = "record.coming"
 _SIZE = 2048
 """Bytes of a record, so that a shorter one written over it leaves nothing of it."""
+_WITHIN = ("home", "tmp")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _YOUNG_S = 60.0
 """Age of a folder that may not be locked yet, since it was made a moment ago."""
@@ -59,8 +60,8 @@ class Record:
     def __init__(self, folder: Path, facts: Facts, lock: int, *, lasting: bool = True) -> None:
         self.folder = folder
         self.facts = facts
+        self.lasting = lasting
         self._lock = lock
-        self._lasting = lasting
 
     def touch(self) -> None:
         """Note that the sandbox is used now."""
@@ -73,23 +74,34 @@ class Record:
 
     def end(self, over: str) -> None:
         """Delete what the sandbox left; keep the record, if there is one, saying why it is over."""
-        if not self._lasting:
+        if not self.lasting:
             self.forget()
             return
         self.facts.over = over
         self._write()
-        for name in ("home", "tmp"):
+        for name in _WITHIN:
             remove(self.folder / name)
 
     def forget(self) -> None:
         """Delete everything."""
-        remove(self.folder)
+        if self.lasting or not self._went_empty():
+            remove(self.folder)
         self.close()
 
     def close(self) -> None:
         """Let others have it."""
         _let_go(self._lock)
         self._lock = -1
+
+    def _went_empty(self) -> bool:
+        """Delete the folder if it holds nothing, as most do at last: no look into it is needed."""
+        try:
+            for name in _WITHIN:
+                os.rmdir(name, dir_fd=self._lock)
+            self.folder.rmdir()
+        except OSError:
+            return False
+        return True
 
     def _write(self) -> None:
         """Write the facts within the file: another one would not be locked."""
@@ -128,10 +140,10 @@ class Records:
             # Held before it has a record: nobody takes it for one that was left.
             held = os.open(folder, _FOLDER)
             fcntl.flock(held, fcntl.LOCK_EX)
-            for name in ("home", "tmp"):
-                os.mkdir(f"{folder}/{name}", mode=0o700)
+            for name in _WITHIN:
+                os.mkdir(name, mode=0o700, dir_fd=held)
                 if user != os.geteuid():
-                    os.chown(f"{folder}/{name}", user, user)
+                    os.chown(name, user, user, dir_fd=held)
             if not lasting:
                 return Record(folder, facts, held, lasting=False)
             record = _recorded(folder, facts)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
-from anyio.abc import TaskGroup
 
 from mcp_servers.sandbox.command import Command, take_command_end
 from mcp_servers.sandbox.confined.frames import Message
@@ -43,18 +43,14 @@ class Sandbox:
         name: What the level calls it.
         site: Its workspace, user and limits.
         level: How it is confined.
-        tasks: Where to wait for what it says.
         note: What the next reply has to say beside its result.
     """
 
-    def __init__(
-        self, name: str, site: Site, level: Level, tasks: TaskGroup, note: str = ""
-    ) -> None:
+    def __init__(self, name: str, site: Site, level: Level, note: str = "") -> None:
         self.name = name
         self.site = site
         self.commands: dict[str, Command] = {}
         self._level = level
-        self._tasks = tasks
         self._note = note
         self._confinement: Confinement | None = None
         self._first: Conversation | None = None
@@ -62,9 +58,9 @@ class Sandbox:
         self._worker: Conversation | None = None
         self._worker_job: Job | None = None
         self._had_variables = False
-        self._opening = anyio.Lock(fast_acquire=True)
-        self._ending = anyio.Lock(fast_acquire=True)
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._opening = asyncio.Lock()
+        self._ending = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._lingering = Lingering()
         self._background = Room(BACKGROUND)
         self._closed = False
@@ -105,6 +101,7 @@ class Sandbox:
                     await self._exchange(run, block, outputs, job, limit)
                 except Gone:
                     await self._note_lost_worker(run, job)
+                outputs.hand_over()  # not before, since the loop would be told of each pipe's end
                 run.take_output(outputs.stdout, outputs.stderr)
             finally:
                 self._lingering.take(outputs)
@@ -219,7 +216,6 @@ class Sandbox:
                     if not tries_left:
                         raise CannotRun(f"no sandbox could be opened: {error}") from None
             self._jobs = Jobs(first)
-            self._tasks.start_soon(self._jobs.listen)
             return self._jobs
 
     async def _open(self) -> Conversation:
@@ -290,14 +286,13 @@ class Sandbox:
         ends = anyio.current_time() + limit.run_s
         sent = False
         try:
-            with anyio.CancelScope(deadline=ends):
+            with anyio.CancelScope(deadline=ends) as scope:
                 await worker.send(block, outputs.writers)
                 sent = True
+                scope.deadline = min(ends, anyio.current_time() + WATCHED_AFTER_S)
+                run.take_report(await worker.receive())
+                return
             if sent:
-                outputs.hand_over()
-                with anyio.CancelScope(deadline=min(ends, anyio.current_time() + WATCHED_AFTER_S)):
-                    run.take_report(await worker.receive())
-                    return
                 await jobs.tell("busy", job)
                 with anyio.CancelScope(deadline=ends):
                     run.take_report(await worker.receive())

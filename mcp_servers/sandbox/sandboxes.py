@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import random
-import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,12 +13,12 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
 from mcp_servers.sandbox import texts
 from mcp_servers.sandbox.area import FileFault, Folder
-from mcp_servers.sandbox.confined.site import USERS, Limits, Site
+from mcp_servers.sandbox.confined.site import Limits, Site
 from mcp_servers.sandbox.confined.watch import usage
+from mcp_servers.sandbox.folders import KEEP_S, Folders
 from mcp_servers.sandbox.levels.base import Level
 from mcp_servers.sandbox.quota import Account, Quota
 from mcp_servers.sandbox.record import Facts, Record, Records
@@ -33,10 +31,6 @@ log = logging.getLogger(__name__)
 SWEEP_S = 2.0
 SWEEP_LEFT_EVERY = 15
 """Sweeps of our own sandboxes until those that nobody serves are looked at, too."""
-REMOVALS = 32
-"""Sandboxes whose files are deleted at a time; threads of their own, so that no transfer waits."""
-KEEP_S = 86_400.0
-"""How long it is remembered that a sandbox is over."""
 
 
 class Elsewhere(NoWorkspace):
@@ -63,7 +57,6 @@ class Sandboxes:
         prefix: What ids begin with; without one they are random only.
         capacity: Most sandboxes at a time.
         per_owner: Most sandboxes of an owner.
-        tasks: Where to wait for what they say.
     """
 
     def __init__(
@@ -75,20 +68,16 @@ class Sandboxes:
         prefix: str = "",
         capacity: int = 500,
         per_owner: int = 64,
-        tasks: TaskGroup,
     ) -> None:
         self.level = level
         self._records = records
         self._limits = limits
-        self._prefix = prefix
+        self._folders = Folders(records, level.user_of, prefix)
         self._capacity = capacity
         self._per_owner = per_owner
-        self._tasks = tasks
         self._live: dict[str, Live] = {}
         self._ending: dict[str, Facts] = {}
         self._opening: list[str] = []
-        self._removals = anyio.CapacityLimiter(REMOVALS)
-        self._numbers = {user - level.user_of(0) for user in records.users()}
 
     async def create(self, owner: str, ttl_s: float) -> Live:
         """Open a sandbox that expires when it was not used for `ttl_s` seconds.
@@ -102,12 +91,11 @@ class Sandboxes:
         own += self._opening.count(owner)
         if own >= self._per_owner:
             raise NoWorkspace(texts.too_many_sandboxes(own))
-        live = await self._open(owner, ttl_s, lasting=True)
+        live = await self._open(owner, partial(self._folders.make, owner, ttl_s))
         try:
             await live.sandbox.open()
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._finish(live, "")
+            await self._finish(live, "")
             raise
         return live
 
@@ -118,13 +106,12 @@ class Sandboxes:
         Raises:
             TooMuch: the server is full.
         """
-        live = await self._open("", KEEP_S, lasting=False)
+        live = await self._open("", self._folders.take)
         live.used += 1
         try:
             yield live.sandbox
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._finish(live, "")
+            await self._finish(live, "")
 
     @asynccontextmanager
     async def held(self, sandbox_id: str, owner: str) -> AsyncIterator[Sandbox]:
@@ -201,7 +188,7 @@ class Sandboxes:
             self._serve(record, RESTARTED)
 
     async def end(self) -> None:
-        """End what runs in all sandboxes. Their files stay."""
+        """End what runs in all sandboxes. The files of those that last stay."""
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as closing:
                 for live in self._live.values():
@@ -209,6 +196,7 @@ class Sandboxes:
             for live in self._live.values():
                 live.record.close()
             self._live.clear()
+            await self._folders.end()
 
     def _room(self, sandbox: Sandbox) -> Account:
         """Return what bounds the files that are moved into a sandbox."""
@@ -244,59 +232,37 @@ class Sandboxes:
             raise NoWorkspace(_what_became(facts, owner))
         return self._serve(record, RESTARTED)
 
-    async def _open(self, owner: str, ttl_s: float, *, lasting: bool) -> Live:
+    async def _open(self, owner: str, have_folder: Callable[[], Awaitable[Record]]) -> Live:
         if len(self._live) + len(self._opening) >= self._capacity:
             raise TooMuch(f"{self._capacity} sandboxes are open here, the most there may be.", 5.0)
         self._opening.append(owner)
         try:
-            token = secrets.token_hex(16)
-            sandbox_id = f"{self._prefix}.{token}" if self._prefix else token
-            number = self._take_number()
-            facts = Facts(sandbox_id, owner, ttl_s, number, time.time())
-            try:
-                user = self.level.user_of(number)
-                make = partial(self._records.make, facts, user, lasting=lasting)
-                # In a thread, for a busy disk keeps it waiting; not to be lost half-way.
-                with anyio.CancelScope(shield=True):
-                    record = await anyio.to_thread.run_sync(make)
-            except OSError as error:
-                self._numbers.discard(number)
-                raise CannotRun(f"no folder could be made: {error.strerror}") from None
-            return self._serve(record, "")
+            return self._serve(await have_folder(), "")
+        except OSError as error:
+            raise CannotRun(f"no folder could be made: {error.strerror}") from None
         finally:
             self._opening.remove(owner)
 
     def _serve(self, record: Record, note: str) -> Live:
         site = Site(str(record.folder), self.level.user_of(record.facts.number), self._limits)
-        self._numbers.add(record.facts.number)
-        name = record.folder.name
-        sandbox = Sandbox(name, site, self.level, self._tasks, note)
+        self._folders.adopt(record)
+        sandbox = Sandbox(record.folder.name, site, self.level, note)
         live = self._live[record.facts.id] = Live(record.facts.id, sandbox, record)
         return live
 
     async def _finish(self, live: Live, over: str) -> None:
-        """End a sandbox and delete its files; keep the record if there is something to say."""
+        """End a sandbox and delete its files; keep the record if there is something to say.
+
+        It is finished even for who is cancelled.
+        """
         if self._live.pop(live.id, None) is None:
             return
         live.record.facts.over = over
         self._ending[live.id] = live.record.facts
         with anyio.CancelScope(shield=True):
             await live.sandbox.close()
-            act = live.record.forget if not over else lambda: live.record.end(over)
-            try:
-                await anyio.to_thread.run_sync(act, limiter=self._removals)
-            except OSError:
-                pass  # the sweep of what nobody serves tries again
-            live.record.close()
+            await self._folders.delete(live.record, over)
             del self._ending[live.id]
-            self._numbers.discard(live.record.facts.number)
-
-    def _take_number(self) -> int:
-        """Return a number, and so a user, that no living sandbox has."""
-        while (number := random.randrange(USERS)) in self._numbers:
-            pass
-        self._numbers.add(number)
-        return number
 
     def _line(self, live: Live) -> dict[str, Any]:
         facts = live.record.facts

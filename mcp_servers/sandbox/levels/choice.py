@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
-from anyio.abc import TaskGroup
 
 from mcp_servers.sandbox.confined.site import Limits, Site
 from mcp_servers.sandbox.levels.base import Level, LevelFault
@@ -44,7 +43,6 @@ async def choose(
     make: Callable[[str], Level],
     records: Records,
     demanded: frozenset[str],
-    tasks: TaskGroup,
 ) -> Level:
     """Return the first level that works and keeps what is demanded, started.
 
@@ -53,7 +51,6 @@ async def choose(
         make: Makes a level of its name.
         records: Where its probe's sandboxes are kept for a moment.
         demanded: What has to be promised.
-        tasks: Where to wait for what sandboxes say.
 
     Raises:
         LevelFault: there is none; the text says why for each.
@@ -67,7 +64,7 @@ async def choose(
             if missing:
                 raise LevelFault(f"it does not promise {', '.join(sorted(missing))}")
             if name == "namespaces":
-                await _probe(level, records, tasks)
+                await _probe(level, records)
         except LevelFault as fault:
             faults.append(f"{name}: {fault}")
             log.warning("the sandbox cannot use level %s: %s", name, fault)
@@ -77,7 +74,7 @@ async def choose(
     raise LevelFault("no sandbox can be confined here. " + "; ".join(faults))
 
 
-async def _probe(level: Level, records: Records, tasks: TaskGroup) -> None:
+async def _probe(level: Level, records: Records) -> None:
     """See whether a level keeps what it promises.
 
     Raises:
@@ -85,14 +82,14 @@ async def _probe(level: Level, records: Records, tasks: TaskGroup) -> None:
     """
     few = Limits(processes=FEW)
     try:
-        async with _opened(level, records, few, tasks) as sandbox:
+        async with _opened(level, records, few) as sandbox:
             seen = await sandbox.command(_SIGHT, PROBE)
             if seen.exit_code != 0 or seen.stdout.strip():
                 broken = ", ".join(seen.stdout.split()) or seen.stderr.strip()
                 raise LevelFault(f"a probe broke out: {broken}")
             await sandbox.start_command(_FILL)
             # Each counts its own processes, although outside they may be of one user.
-            async with _opened(level, records, few, tasks) as other:
+            async with _opened(level, records, few) as other:
                 forked = await other.command(_FORK, PROBE)
                 if forked.stderr:
                     raise LevelFault("its sandboxes share one limit of processes")
@@ -104,16 +101,14 @@ async def _probe(level: Level, records: Records, tasks: TaskGroup) -> None:
 
 
 @asynccontextmanager
-async def _opened(
-    level: Level, records: Records, limits: Limits, tasks: TaskGroup
-) -> AsyncIterator[Sandbox]:
+async def _opened(level: Level, records: Records, limits: Limits) -> AsyncIterator[Sandbox]:
     number = 0
     name = f"agentdock-probe-{time.time_ns()}"
     facts = Facts(name, "", 60.0, number, time.time())
     make = partial(records.make, facts, level.user_of(number), lasting=False)
     record = await anyio.to_thread.run_sync(make)
     site = Site(str(record.folder), level.user_of(number), limits)
-    sandbox = Sandbox(record.folder.name, site, level, tasks)
+    sandbox = Sandbox(record.folder.name, site, level)
     try:
         yield sandbox
     finally:

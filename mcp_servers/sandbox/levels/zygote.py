@@ -117,21 +117,22 @@ class Zygote:
             raise LevelFault("the zygote ended; try again")
         return sandbox
 
-    async def listen(self) -> None:
-        """Note which sandboxes ended, until the zygote does, or we are cancelled: then all have."""
-        try:
-            while True:
-                message = await self._said.receive()
-                sandbox = self._sandboxes.pop(str(message.get("ended")), None)
-                if sandbox is not None:
-                    if "fault" in message:
-                        log.error("level %s forks no sandbox: %s", self._level, message["fault"])
-                    sandbox.note_end()
-        except Gone:
+    def listen(self, tasks: TaskGroup) -> None:
+        """Note which sandboxes ended, until the zygote does: then all have."""
+
+        def note_end() -> None:
             log.info("the zygote of level %s ended", self._level)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self.end()
+            self.ended = True
+            tasks.start_soon(self.end)
+
+        self._said.listen(self._note, note_end)
+
+    def _note(self, message: Message) -> None:
+        sandbox = self._sandboxes.pop(str(message.get("ended")), None)
+        if sandbox is not None:
+            if "fault" in message:
+                log.error("level %s forks no sandbox: %s", self._level, message["fault"])
+            sandbox.note_end()
 
     async def end(self) -> None:
         """End it, and with it everything that was forked from it. Safe to call twice."""
@@ -222,7 +223,7 @@ class ZygoteLevel:
             raise
         self._promises = frozenset(map(str, entered["promises"]))
         self._first_user = entered["users"]
-        self._tasks.start_soon(zygote.listen)
+        zygote.listen(self._tasks)
         return zygote
 
 

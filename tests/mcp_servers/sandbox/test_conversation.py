@@ -58,3 +58,71 @@ async def test_closing_tells_who_waits() -> None:
     with pytest.raises(Gone):
         await conversation.send({"do": "nothing"})
     theirs.close()
+
+
+async def test_what_nobody_waits_for_is_not_read() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    conversation = Conversation(ours)
+    frames.send(theirs, {"said": 1})
+    assert (await conversation.receive())["said"] == 1
+    message = frames.pack({"said": 2})
+    took_more = True
+    for _ in range(100):
+        await asyncio.sleep(0)
+        try:
+            theirs.send(message * 1000)
+        except BlockingIOError:
+            took_more = False
+    assert not took_more
+    assert not conversation.is_idle()
+    assert (await conversation.receive())["said"] == 2
+    conversation.close()
+    theirs.close()
+
+
+async def test_who_stops_waiting_loses_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    conversation = Conversation(ours)
+    message = frames.pack({"said": 1})
+    theirs.send(message[:9])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await conversation.receive()
+    theirs.send(message[9:])
+    theirs.close()
+    assert (await conversation.receive())["said"] == 1
+    with pytest.raises(Gone):
+        await conversation.receive()
+    conversation.close()
+
+
+@pytest.mark.parametrize("end", ["theirs", "ours", "no message"])
+async def test_who_listens_hears_what_was_said_before_and_after_and_of_the_end_once(
+    end: str,
+) -> None:
+    ours, theirs = socket.socketpair()
+    conversation = Conversation(ours)
+    heard: list[object] = []
+    ends: list[str] = []
+    theirs.send(b"".join(frames.pack({"said": number}) for number in range(3)))
+    assert (await conversation.receive())["said"] == 0
+    conversation.listen(lambda message: heard.append(message["said"]), lambda: ends.append(end))
+    frames.send(theirs, {"said": 3})
+    async with asyncio.timeout(5):
+        while heard != [1, 2, 3]:  # noqa: ASYNC110 (it is not told that it is the last)
+            await asyncio.sleep(0.01)
+        assert not ends
+        match end:
+            case "theirs":
+                theirs.close()
+            case "ours":
+                conversation.close()
+            case _:
+                theirs.send(b"\xff" * 100)
+        while not ends:  # noqa: ASYNC110 (see above)
+            await asyncio.sleep(0.01)
+    conversation.close()
+    await asyncio.sleep(0)
+    assert ends == [end]
+    theirs.close()

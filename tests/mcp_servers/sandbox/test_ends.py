@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,15 @@ os.execve("/bin/sleep", ["TOKEN", "61"], {})
 '''])
 """
 DEAF = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('deaf')\n"
+
+
+def pipes() -> int:
+    """Return how many ends of pipes the server has."""
+    held = 0
+    for descriptor in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # that of the folder itself
+            held += os.readlink(f"/proc/self/fd/{descriptor}").startswith("pipe:")
+    return held
 
 
 def running(token: str) -> set[int]:
@@ -129,8 +139,11 @@ async def test_a_flood_is_cut_at_a_mebibyte_a_stream_and_blocks_nobody(tools: To
 
 
 @pytest.mark.parametrize("how", ["python", "command"])
-async def test_a_cancelled_call_stops_what_it_ran(how: str, tools: Tools) -> None:
+async def test_a_cancelled_call_stops_what_it_ran_and_leaves_no_pipe(
+    how: str, tools: Tools
+) -> None:
     async with opened(tools) as sandbox:
+        before = pipes()
         act: Callable[..., Awaitable[object]]
         if how == "python":
             line = "exec -a cancelled-81 sleep 61"
@@ -146,6 +159,7 @@ async def test_a_cancelled_call_stops_what_it_ran(how: str, tools: Tools) -> Non
         with pytest.raises(asyncio.CancelledError):
             await call
         assert not running("cancelled-81")
+        await eventually(lambda: pipes() == before)
         assert (await sandbox.python("6 * 7", LIMIT)).results == ["42"]
 
 

@@ -63,6 +63,21 @@ def test_nothing_is_kept_of_one_that_is_thrown_away(records: Records) -> None:
     assert list(records.root.iterdir()) == []
 
 
+@pytest.mark.parametrize("left", ["", "home/file", "tmp/folder/file", "beside"])
+@pytest.mark.parametrize("lasting", [False, True])
+def test_nothing_is_left_of_one_that_is_forgotten(
+    records: Records, left: str, *, lasting: bool
+) -> None:
+    record = made(records, "one", lasting=lasting)
+    if left:
+        path = record.folder / left
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("of foreign code")
+    record.forget()
+    assert list(records.root.iterdir()) == []
+    record.forget()
+
+
 def test_no_user_is_given_twice(records: Records) -> None:
     made(records, "one", lasting=False)
     made(records, "two", lasting=True)

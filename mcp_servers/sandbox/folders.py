@@ -1,0 +1,127 @@
+"""The folders of this server's sandboxes: made and deleted in threads, for a busy disk waits there.
+
+Most sandboxes are thrown away. The thread that deletes the folder of one makes that of another
+before it goes: to have a thread do something takes as long as making a folder does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+
+import anyio
+import anyio.to_thread
+
+from mcp_servers.sandbox.confined.site import USERS
+from mcp_servers.sandbox.record import Facts, Record, Records
+
+REMOVALS = 32
+"""Sandboxes whose files are deleted at a time; threads of their own, so that no transfer waits."""
+SPARES = 8
+"""So many folders wait for sandboxes that will be thrown away; then no further one is begun."""
+KEEP_S = 86_400.0
+"""How long it is remembered that a sandbox is over."""
+
+
+class Folders:
+    """Makes and deletes folders, each of a user of its own.
+
+    Args:
+        records: Where the folders are.
+        user_of: Returns the user of a sandbox by its number.
+        prefix: What ids begin with; without one they are random only.
+    """
+
+    def __init__(self, records: Records, user_of: Callable[[int], int], prefix: str) -> None:
+        self._records = records
+        self._user_of = user_of
+        self._prefix = prefix
+        self._numbers = {user - user_of(0) for user in records.users()}
+        self._removals = ThreadPoolExecutor(REMOVALS, "removals")
+        self._spares: list[Record] = []
+        self._over = False
+
+    async def make(self, owner: str, ttl_s: float) -> Record:
+        """Make the folder of a sandbox that lasts.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        return await self._make(self._draw(owner, ttl_s), lasting=True)
+
+    async def take(self) -> Record:
+        """Return the folder of a sandbox that will be thrown away, in which nothing ever was.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        if self._spares:
+            record = self._spares.pop()
+            record.facts.created = time.time()
+            return record
+        return await self._make(self._draw("", KEEP_S), lasting=False)
+
+    def adopt(self, record: Record) -> None:
+        """Note that a folder is served here now which another server made."""
+        self._numbers.add(record.facts.number)
+
+    async def delete(self, record: Record, over: str = "") -> None:
+        """Delete what a sandbox left; keep its record if there is to say why it is `over`.
+
+        It must not be cancelled.
+        """
+        wanted = not (record.lasting or over or self._over) and len(self._spares) < SPARES
+        coming = self._draw("", KEEP_S) if wanted else None
+        act = partial(self._replace, record, over, coming)
+        # In fewer turns of the loop than anyio needs.
+        spare = await asyncio.get_running_loop().run_in_executor(self._removals, act)
+        record.close()
+        self._numbers.discard(record.facts.number)
+        if spare is not None:
+            self._spares.append(spare)
+            if self._over:  # since the thread began
+                await self.end()
+        elif coming is not None:
+            self._numbers.discard(coming.number)
+
+    async def end(self) -> None:
+        """Delete the folders that no sandbox has, now and later."""
+        self._over = True
+        while self._spares:
+            await self.delete(self._spares.pop())
+
+    def _draw(self, owner: str, ttl_s: float) -> Facts:
+        """Return the facts of a new sandbox, whose number, and so user, no living one has."""
+        token = secrets.token_hex(16)
+        while (number := random.randrange(USERS)) in self._numbers:
+            pass
+        self._numbers.add(number)
+        sandbox_id = f"{self._prefix}.{token}" if self._prefix else token
+        return Facts(sandbox_id, owner, ttl_s, number, time.time())
+
+    async def _make(self, facts: Facts, *, lasting: bool) -> Record:
+        try:
+            with anyio.CancelScope(shield=True):  # not to be lost half-way
+                record = await anyio.to_thread.run_sync(self._made, facts, lasting)
+        except OSError:
+            self._numbers.discard(facts.number)
+            raise
+        return record
+
+    def _made(self, facts: Facts, lasting: bool) -> Record:
+        return self._records.make(facts, self._user_of(facts.number), lasting=lasting)
+
+    def _replace(self, record: Record, over: str, coming: Facts | None) -> Record | None:
+        """Delete what a sandbox left, and make the folder of another; a failure is no error."""
+        with suppress(OSError):  # the sweep of what nobody serves tries again
+            record.end(over) if over else record.forget()
+        try:
+            return self._made(coming, lasting=False) if coming else None
+        except OSError:
+            return None  # the next sandbox is told why
