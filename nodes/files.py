@@ -61,22 +61,31 @@ async def close_sandboxes(host: Host, owner: str) -> int:
     Raises:
         ServerUnavailable: the tool server that holds them does not answer now.
     """
-    if not host.serves_files():
-        return 0
-    with host.files() as socket:
-        async with httpcore.AsyncConnectionPool(uds=socket) as pool:
-            try:
-                answer = await pool.request(
-                    "DELETE",
-                    f"{ORIGIN}{SANDBOXES}",
-                    headers=[(OWNER, owner_value(owner))],
-                    extensions={"timeout": {"connect": CLOSE_S, "read": CLOSE_S, "pool": CLOSE_S}},
-                )
-            except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
-                raise ServerUnavailable(
-                    "The tool server does not close sandboxes now; try again.",
-                    retry_after_s=RETRY_S,
-                ) from None
+    closed = 0
+    for former in host.former_files():
+        with former.held() as socket:
+            closed += await _close_at(socket, owner)
+    if host.serves_files():
+        with host.files() as socket:
+            closed += await _close_at(socket, owner)
+    return closed
+
+
+async def _close_at(socket: str, owner: str) -> int:
+    """Close an owner's sandboxes at one process; see `close_sandboxes`."""
+    async with httpcore.AsyncConnectionPool(uds=socket) as pool:
+        try:
+            answer = await pool.request(
+                "DELETE",
+                f"{ORIGIN}{SANDBOXES}",
+                headers=[(OWNER, owner_value(owner))],
+                extensions={"timeout": {"connect": CLOSE_S, "read": CLOSE_S, "pool": CLOSE_S}},
+            )
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+            raise ServerUnavailable(
+                "The tool server does not close sandboxes now; try again.",
+                retry_after_s=RETRY_S,
+            ) from None
     if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
         return 0  # a tool server of files that knows no sandboxes
     return int(orjson.loads(answer.content)["closed"])

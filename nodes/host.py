@@ -12,6 +12,7 @@ import orjson
 
 from nodes.channel import Reply
 from nodes.entries import Entry
+from nodes.files_socket import FilesSocket
 from nodes.lingering import is_elsewhere, refusal
 from nodes.plug import Plug
 from nodes.profile import Profile
@@ -137,6 +138,10 @@ class Host:
             )
         with socket.held() as path:
             yield path
+
+    def former_files(self) -> list[FilesSocket]:
+        """Return where files were served by those who were replaced and still hold some."""
+        return [socket for plug in self._plugs.values() for socket in plug.lingering.files()]
 
     def _files_units(self) -> list[Unit]:
         return [p.current for p in self._plugs.values() if p.current and p.current.entry.files]

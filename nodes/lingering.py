@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from nodes.channel import Reply
+from nodes.files_socket import FilesSocket
 from nodes.unit import Unit
 from wire.errors import Overloaded, PlatformError, ServerUnavailable
 from wire.models import ServerState
@@ -44,6 +45,10 @@ class Lingering:
                     self._used[unit] = time.monotonic()
                 return reply
         return None
+
+    def files(self) -> list[FilesSocket]:
+        """Return where those serve files that do."""
+        return [unit.files for unit in self._used if unit.files is not None]
 
     async def keep(self, unit: Unit) -> None:
         """Keep a unit until it was not asked for its `linger_s`, has ended, or others followed."""

@@ -144,6 +144,19 @@ async def test_files_go_in_and_out_over_http_and_by_the_tools(one_node: RunningP
     assert (await agent.python("open('from-http').read()", box))["results"] == ["'here'"]
 
 
+async def change_entry(running: RunningPlatform, folder: Path) -> None:
+    """Have another process take over from the sandbox server of a platform of one node."""
+    (folder / "one.toml").write_text(profile(call_s=50))
+
+    async def is_changed() -> bool:
+        lines = [leaks.command(pid) for pid in leaks.descendants()]
+        servers = [line for line in lines if line.endswith("-m mcp_servers.sandbox")]
+        changing = bool((await running.servers("one"))["sandbox"]["changing"])
+        return bool(len(servers) >= 2 and not changing)
+
+    await eventually(is_changed, 20)
+
+
 async def test_a_changed_entry_leaves_live_sandboxes_to_the_process_that_has_them(
     tmp_path: Path,
 ) -> None:
@@ -151,15 +164,7 @@ async def test_a_changed_entry_leaves_live_sandboxes_to_the_process_that_has_the
         agent = Agent(running)
         box, _ = await agent.create()
         await agent.python("x = 41", box)
-        (tmp_path / "one.toml").write_text(profile(call_s=50))
-
-        async def is_changed() -> bool:
-            lines = [leaks.command(pid) for pid in leaks.descendants()]
-            servers = [line for line in lines if line.endswith("-m mcp_servers.sandbox")]
-            changing = bool((await running.servers("one"))["sandbox"]["changing"])
-            return bool(len(servers) >= 2 and not changing)
-
-        await eventually(is_changed, 20)
+        await change_entry(running, tmp_path)
         done = await agent.python("x + 1", box)
         assert (done["results"], done["note"]) == (["42"], "")
         new, _ = await agent.create()
@@ -167,6 +172,20 @@ async def test_a_changed_entry_leaves_live_sandboxes_to_the_process_that_has_the
         assert (await agent.python("x", box))["results"] == ["41"]
         await agent.call("close_sandbox", sandbox_id=box)
         assert (await agent.python("x", new))["results"] == ["1"]
+
+
+async def test_the_end_of_a_session_closes_what_a_replaced_process_holds(tmp_path: Path) -> None:
+    async with platform(tmp_path, {"one": profile()}) as running:
+        agent, stranger = Agent(running), Agent(running, "s2")
+        old, _ = await agent.create()
+        kept, _ = await stranger.create()
+        await change_entry(running, tmp_path)
+        new, _ = await agent.create()
+        closed = (await running.client.delete("/v1/sessions/s1")).json()
+        assert closed["sandboxes"] == {"one": 2}
+        for box in (old, new):
+            assert (await agent.call("run_command", command="true", sandbox_id=box))["is_error"]
+        assert (await stranger.python("1", kept))["results"] == ["1"]
 
 
 async def test_files_outlive_a_kill_of_the_node_and_the_reply_says_that_variables_do_not(
