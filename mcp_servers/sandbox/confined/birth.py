@@ -1,9 +1,10 @@
 """A worker that a sandbox's first process asks the nursery for, from the request to its end.
 
 All first processes inherit one socket to the nursery. A request holds the limits, and descriptors:
-the worker's connection to the server, a pipe in which its birth and end are told, and the first
-process's own namespaces, so that no other sandbox can be meant. In the pipe comes `pid 2`, as the
-sandbox counts, or `fault` and why; and at last `exit` and the code.
+the worker's connection to the server, a socket on which its birth and end are told, and the first
+process's own namespaces, so that no other sandbox can be meant. On the second comes `pid 2`, as the
+sandbox counts, or `fault` and why; and at last `exit` and the code. It is no pipe, whose ends can
+be opened once more below /proc.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from mcp_servers.sandbox.confined.proc import ticks
 from mcp_servers.sandbox.confined.site import Limits, Site
 
 MAX_MESSAGE = 4096
-"""What a pipe takes as one message."""
 DESCRIPTORS = 7
 _LIMITS = struct.Struct(f"{len(Limits._fields)}q")
 
@@ -79,17 +79,16 @@ class Request:
         Raises:
             OSError: the nursery is gone.
         """
-        # It keeps messages apart, and never keeps the nursery waiting.
-        told, theirs = os.pipe2(os.O_CLOEXEC | os.O_DIRECT | os.O_NONBLOCK)
-        ours = [theirs]
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        told, given = ours.detach(), [theirs.detach()]
         try:
-            ours += linux.namespaces()
-            descriptors.send(self._nursery, self._message, [connection, *ours])
-        except OSError:
+            given += linux.namespaces()
+            descriptors.send(self._nursery, self._message, [connection, *given])
+        except BaseException:
             os.close(told)
             raise
         finally:
-            for descriptor in ours:
+            for descriptor in given:
                 os.close(descriptor)
         return Birth(name, told)
 

@@ -112,16 +112,17 @@ class Nursery:
             self._steps.join(spaces)
             leader.lead()
             self._steps.confine_worker(limits_of(request))
+            server = socket.socket(fileno=connection)
             # Not inherited: the nursery is not to be ended before others.
             linux.set_dumpable(True)
             linux.end_first_when_memory_is_short()
             tell(told, "pid", os.getpid())
+            for descriptor in (told, *spaces):
+                os.close(descriptor)
         except BaseException:  # nothing of this may reach the loop that was forked
             tell(told, "fault", traceback.format_exc(limit=-2))
             os._exit(ENDED_UNSEEN)
-        for descriptor in (told, *spaces):
-            os.close(descriptor)
-        self._worker.serve_to_the_end(socket.socket(fileno=connection))
+        self._worker.serve_to_the_end(server)
 
 
 def run(asked: socket.socket, steps: Joining, modules: Sequence[str]) -> NoReturn:

@@ -54,9 +54,10 @@ class Worker:
             # It is a plain process again, whose own files below /proc are its own.
             linux.set_dumpable(True)
             sys.path.insert(0, os.getcwd())
-            self._serve(connection)
-        except (EOFError, OSError):
-            pass  # the server closed its end
+            try:
+                self._serve(connection)
+            except (EOFError, OSError):
+                pass  # the server closed its end
         except BaseException:  # nothing of this may reach the loop that was forked
             traceback.print_exc()
             os._exit(ENDED_UNSEEN)

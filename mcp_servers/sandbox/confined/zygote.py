@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -128,8 +129,9 @@ class Zygote:
             worker = self._worker
             request = worker if isinstance(worker, Worker) else Request(worker, site)
             First(socket.socket(fileno=descriptor), self._steps, site, request).run()
-        finally:  # nothing of this may reach the loop that was forked
-            os._exit(1)
+        except BaseException:  # nothing of this may reach the loop that was forked
+            traceback.print_exc()
+        os._exit(1)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
@@ -179,6 +180,19 @@ async def test_stdin_is_empty_and_no_other_descriptor_is_inherited(tools: Tools)
     assert said == "''"
     # Standard streams, the worker's socket, and the listing itself.
     assert len(listed.split(",")) == 5
+
+
+async def test_a_command_inherits_nothing_but_its_streams(tools: Tools) -> None:
+    async with opened(tools) as sandbox:
+        beside = asyncio.create_task(sandbox.command("sleep 60", LIMIT))
+        try:
+            # So its first process has all that one can have.
+            await sandbox.python("1", LIMIT)
+            done = await sandbox.command("echo /proc/self/fd/*", LIMIT)
+        finally:
+            beside.cancel()
+    # bash's own; it opens the folder while it reads it.
+    assert done.stdout.split() == [f"/proc/self/fd/{number}" for number in range(4)]
 
 
 async def test_a_large_piece_of_code_runs(tools: Tools) -> None:
