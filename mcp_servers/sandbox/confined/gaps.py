@@ -17,7 +17,7 @@ _SMALL = range(16, 513, 16)
 _LARGE = (100_000, 50_000, 25_000, 12_000, 6_000, 3_000, 1_500, *range(1_040, 512, -16))
 _HEAD = 40
 """Bytes of an object of bytes beside them, and some that its size is rounded up by."""
-_MOST_POOLS, _MOST_PIECES, _MOST_BYTES = 64, 64, 16 << 20
+_MOST_POOLS, _MOST_ARENAS, _MOST_BYTES = 64, 64, 16 << 20
 """Where to give up, in an interpreter that does otherwise."""
 _FEW = 8
 
@@ -36,7 +36,7 @@ def fill_wholly() -> list[object]:
     For a process in whose many megabytes new pools would lie scattered, too; in a small one it
     would take more than it saves.
     """
-    return [_of_heap(), _of_pieces(), fill()]
+    return [_of_heap(), _of_arenas(), fill()]
 
 
 def _of_heap() -> list[object]:
@@ -52,11 +52,11 @@ def _of_heap() -> list[object]:
     return kept
 
 
-def _of_pieces() -> list[object]:
-    """Fill pools that are free, until a piece of memory is taken for more of them."""
+def _of_arenas() -> list[object]:
+    """Fill pools that are free, until an arena is begun for more of them."""
     known = [(mapping.begin, mapping.end) for mapping in memory.mappings()]
     kept: list[object] = []
-    for _ in range(_MOST_PIECES * memory.PIECE // _POOL):
+    for _ in range(_MOST_ARENAS * memory.ARENA // _POOL):
         objects = _pool_of(_SMALL[-1])
         if not any(begin <= id(objects[0]) < end for begin, end in known):
             break

@@ -13,10 +13,10 @@ from mcp_servers.sandbox.confined import linux
 _READ, _WRITE, _EXECUTE = 1, 2, 4
 _COLLAPSE = 25
 _LARGE_PAGE = 2 << 20
-PIECE = 1 << 20
-"""Bytes that CPython takes at a time for small objects."""
+ARENA = 1 << 20
+"""Bytes that CPython takes at a time for pools of small objects."""
 _FILLER = 400
-"""Bytes of an object that is small enough to lie in a piece."""
+"""Bytes of an object that is small enough to lie in an arena."""
 
 
 class Mapping(NamedTuple):
@@ -55,15 +55,15 @@ def gather() -> None:
 def room(size: int) -> Iterator[None]:
     """Have so many bytes of the objects that are made within lie in one place.
 
-    CPython takes memory for small objects in pieces of a mebibyte, which would lie scattered among
+    CPython takes memory for small objects in arenas of a mebibyte, which would lie scattered among
     libraries, where they are no large pages.
     """
-    # No list that grows, which would take its place among the pieces, time and again.
+    # No list that grows, which would take its place among the arenas, time and again.
     fillers: list[bytes | None] = [None] * (size // _FILLER)
     for number in range(len(fillers)):
         fillers[number] = bytes(_FILLER)
-    # One in each piece, which is not given back as long as it is there.
-    kept = fillers[:: PIECE // 2 // _FILLER]
+    # One in each arena, which is not given back as long as it is there.
+    kept = fillers[:: ARENA // 2 // _FILLER]
     del fillers
     yield
     del kept

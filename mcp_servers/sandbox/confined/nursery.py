@@ -134,7 +134,7 @@ def run(asked: socket.socket, steps: Joining, modules: Sequence[str]) -> NoRetur
         steps.confine_nursery()
         fill = libraries.settle(worker)
         Nursery(asked, steps, worker).serve()
-        del fill
+        del fill  # not before, or there would be gaps again
     except BaseException:  # nothing of this may reach the loop that was forked
         traceback.print_exc()
     os._exit(1)

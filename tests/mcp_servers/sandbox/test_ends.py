@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mcp_servers.sandbox.confined.children import ENDED_UNSEEN
 from mcp_servers.sandbox.run import TimeLimit
 from mcp_servers.sandbox.sandbox import WORKER_ENDED
 from mcp_servers.sandbox.tools import Tools
@@ -213,3 +214,11 @@ async def test_the_zygotes_death_loses_variables_and_nothing_else(tmp_path: Path
         done = await sandbox.python("print(open('kept').read(), 'x' in globals())", LIMIT)
         assert done.stdout == "here False\n"
         assert "The variables of this sandbox are gone" in done.note
+
+
+async def test_python_that_cannot_begin_is_no_success(tmp_path: Path) -> None:
+    async with standing(settings(tmp_path, level="none")) as unconfined, opened(unconfined) as box:
+        # Only on this level can a home be deleted.
+        await box.command('cd / && rmdir "$HOME"', LIMIT)
+        begun = await box.python("1", LIMIT)
+    assert begun.exit_code == ENDED_UNSEEN
