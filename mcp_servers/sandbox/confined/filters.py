@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Iterable
 
 import pyseccomp
 
@@ -25,7 +26,8 @@ REFUSED = """
 """.split()  # noqa: SIM905 (a list of 70 would take 70 lines)
 """Refused with EPERM on every level: powerful, rare, or counted for nobody."""
 
-_JOIN = "setns"
+_CONFINING = frozenset({"mount", "mount_setattr", "setns"})
+"""Those of them that it takes to confine a sandbox in namespaces, beside clone."""
 _NEW_NAMESPACES = 0x7E020080
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
 _FIRST_UNKNOWN_FAMILY = 46
@@ -39,54 +41,71 @@ _AS_A_TREE = 2
 _KIND = 0xF
 
 
-def program(*, own_network: bool, joining: bool = False) -> bytes:
-    """Return the filter as the kernel takes it.
+def whole() -> bytes:
+    """Return the filter of code that has no namespaces, as the kernel takes it.
 
-    It is made once, in the server, so that no sandbox has libseccomp in its memory.
-
-    Args:
-        own_network: The code is in a network namespace of its own, where sockets do no harm;
-            otherwise it can make none.
-        joining: Namespaces can still be joined; `of_joined` refuses that.
+    Filters are made once, in the server, so that no sandbox has libseccomp in its memory.
 
     Raises:
         OSError: libseccomp refused.
     """
     rules = _rules()
-    refuse = pyseccomp.ERRNO(errno.EPERM)
-    for name in REFUSED:
-        if not (joining and name == _JOIN):
-            _add(rules, refuse, name)
-    # What the arguments of clone3 ask for lies in memory, where no filter sees it.
-    _add(rules, pyseccomp.ERRNO(errno.ENOSYS), "clone3")
-    for bit in (1 << n for n in range(32)):
-        if bit & _NEW_NAMESPACES:
-            _add(rules, refuse, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, bit, bit))
-    for request in (_TIOCSTI, _TIOCLINUX):
-        _add(rules, refuse, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _INT, request))
-    _add(rules, refuse, "personality", pyseccomp.Arg(0, pyseccomp.NE, 0))
-    # What may not be looked into uses memory and files that nobody can count.
-    undumpable = (
-        pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _INT, _SET_DUMPABLE),
-        pyseccomp.Arg(1, pyseccomp.EQ, 0),
-    )
-    _add(rules, refuse, "prctl", *undumpable)
-    _restrict_sockets(rules, own_network)
-    if not own_network:
-        _keep_to_oneself(rules, refuse)
+    _refuse(rules, REFUSED)
+    _refuse_powers(rules)
+    _refuse_namespaces(rules)
+    _add(rules, pyseccomp.ERRNO(errno.EACCES), "socket")
+    _keep_to_oneself(rules)
     return _export(rules)
 
 
-def of_joined() -> bytes:
-    """Return what a process adds to `program(joining=True)` once it has joined a sandbox.
+def of_zygote() -> bytes:
+    """Return what all do without where sandboxes have namespaces, those who make them as well.
 
-    The kernel takes it in a tenth of the time that the whole filter takes.
+    It is applied once. Whoever is forked from there adds what it needs no longer, which the kernel
+    takes in a tenth of the time.
 
     Raises:
         OSError: libseccomp refused.
     """
     rules = _rules()
-    _add(rules, pyseccomp.ERRNO(errno.EPERM), _JOIN)
+    _refuse(rules, [name for name in REFUSED if name not in _CONFINING])
+    _refuse_powers(rules)
+    _restrict_sockets(rules)
+    return _export(rules)
+
+
+def of_first() -> bytes:
+    """Return what is added where a sandbox is confined.
+
+    Raises:
+        OSError: libseccomp refused.
+    """
+    rules = _rules()
+    _refuse(rules, _CONFINING)
+    _refuse_namespaces(rules)
+    return _export(rules)
+
+
+def of_nursery() -> bytes:
+    """Return what the nursery adds, whose forks have to join a sandbox.
+
+    Raises:
+        OSError: libseccomp refused.
+    """
+    rules = _rules()
+    _refuse(rules, _CONFINING - {"setns"})
+    _refuse_namespaces(rules)
+    return _export(rules)
+
+
+def of_worker() -> bytes:
+    """Return what a fork of the nursery adds once it has joined a sandbox.
+
+    Raises:
+        OSError: libseccomp refused.
+    """
+    rules = _rules()
+    _refuse(rules, ("setns",))
     return _export(rules)
 
 
@@ -98,22 +117,50 @@ def _rules() -> pyseccomp.SyscallFilter:
     return rules
 
 
-def _restrict_sockets(rules: pyseccomp.SyscallFilter, own_network: bool) -> None:
-    refuse = pyseccomp.ERRNO(errno.EACCES)
+def _refuse(rules: pyseccomp.SyscallFilter, names: Iterable[str]) -> None:
+    for name in names:
+        _add(rules, pyseccomp.ERRNO(errno.EPERM), name)
+
+
+def _refuse_powers(rules: pyseccomp.SyscallFilter) -> None:
+    """Refuse, of calls that are of use otherwise, what only harms."""
+    refuse = pyseccomp.ERRNO(errno.EPERM)
+    # What the arguments of clone3 ask for lies in memory, where no filter sees it.
+    _add(rules, pyseccomp.ERRNO(errno.ENOSYS), "clone3")
+    for request in (_TIOCSTI, _TIOCLINUX):
+        _add(rules, refuse, "ioctl", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _INT, request))
+    _add(rules, refuse, "personality", pyseccomp.Arg(0, pyseccomp.NE, 0))
     # The kernel loads the module of a family before it asks whether that has pairs.
     unix = int(socket.AF_UNIX)
-    _add(rules, refuse, "socketpair", pyseccomp.Arg(0, pyseccomp.NE, unix))
-    if not own_network:
-        _add(rules, refuse, "socket")
-        return
+    _add(rules, pyseccomp.ERRNO(errno.EACCES), "socketpair", pyseccomp.Arg(0, pyseccomp.NE, unix))
+
+
+def _refuse_namespaces(rules: pyseccomp.SyscallFilter) -> None:
+    """Refuse new namespaces, and what is done without once they are there."""
+    refuse = pyseccomp.ERRNO(errno.EPERM)
+    for bit in (1 << n for n in range(32)):
+        if bit & _NEW_NAMESPACES:
+            _add(rules, refuse, "clone", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, bit, bit))
+    # What may not be looked into uses memory and files that nobody can count.
+    undumpable = (
+        pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _INT, _SET_DUMPABLE),
+        pyseccomp.Arg(1, pyseccomp.EQ, 0),
+    )
+    _add(rules, refuse, "prctl", *undumpable)
+
+
+def _restrict_sockets(rules: pyseccomp.SyscallFilter) -> None:
+    """Allow sockets of a network that is the sandbox's own, where they do no harm."""
+    refuse = pyseccomp.ERRNO(errno.EACCES)
     for family in set(range(_FIRST_UNKNOWN_FAMILY)) - set(_FAMILIES):
         _add(rules, refuse, "socket", pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _INT, family))
     _add(rules, refuse, "socket", pyseccomp.Arg(0, pyseccomp.GE, _FIRST_UNKNOWN_FAMILY))
     _add(rules, refuse, "socket", pyseccomp.Arg(1, pyseccomp.MASKED_EQ, _KIND, _RAW))
 
 
-def _keep_to_oneself(rules: pyseccomp.SyscallFilter, refuse: int) -> None:
+def _keep_to_oneself(rules: pyseccomp.SyscallFilter) -> None:
     """Where other processes of the user can be named: neither their limits nor their pace."""
+    refuse = pyseccomp.ERRNO(errno.EPERM)
     for name in (*_OTHERS, "prlimit64"):
         _add(rules, refuse, name, pyseccomp.Arg(0, pyseccomp.NE, 0))
     for name in ("setpriority", "ioprio_set"):

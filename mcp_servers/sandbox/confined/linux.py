@@ -225,11 +225,8 @@ def pivot_to(root: str) -> None:
     os.chdir("/")
 
 
-def drop_capabilities(keep: Sequence[int] = ()) -> None:
-    """Give up capabilities, all of them for what this process executes.
-
-    Args:
-        keep: What this process, and what it forks, still may; each below 32.
+def drop_capabilities() -> None:
+    """Give up all capabilities, for this process and for whatever it will execute.
 
     Raises:
         OSError: the kernel refused.
@@ -238,8 +235,17 @@ def drop_capabilities(keep: Sequence[int] = ()) -> None:
     for capability in range(_LAST_CAPABILITY + 1):
         if prctl(_CAPBSET_DROP, capability, 0, 0, 0) and ctypes.get_errno() == errno.EINVAL:
             break  # past the last one there is
-    kept = sum(1 << capability for capability in keep)
-    check(libc().capset(_CAP_HEADER, _CAP_SETS.pack(kept, kept, 0, 0, 0, 0)), "capset")
+    keep_capabilities()
+
+
+def keep_capabilities(*kept: int) -> None:
+    """Give up all other capabilities, for this process; each that is kept is below 32.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    sets = sum(1 << capability for capability in kept)
+    check(libc().capset(_CAP_HEADER, _CAP_SETS.pack(sets, sets, 0, 0, 0, 0)), "capset")
 
 
 def set_dumpable(dumpable: bool) -> None:

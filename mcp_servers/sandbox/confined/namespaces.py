@@ -29,7 +29,8 @@ class Namespaces:
     Args:
         trees: Folders of the interpreter, to be shown to sandboxes.
         workspaces: The folder that holds the sandboxes' folders.
-        rules: The seccomp filters: of a sandbox, of the nursery, and what its forks add to that.
+        rules: The seccomp filters: of the zygote, and so of all; and what first processes, the
+            nursery, and its forks add to that.
     """
 
     name = "namespaces"
@@ -41,8 +42,7 @@ class Namespaces:
         self.trees = trees
         self._covered = root.lying_in((HOME, "/tmp", "/var/tmp"), trees)
         self._workspaces = workspaces
-        filters = map(linux.Filter, rules)
-        self._filter, self._nurserys_filter, self._joined_filter = filters
+        self._filter, self._firsts, self._nurserys, self._workers = map(linux.Filter, rules)
         self._first_user = users_here()
 
     def promises(self) -> list[str]:
@@ -100,6 +100,8 @@ class Namespaces:
                 os.setgroups([])
             except PermissionError:
                 pass
+        linux.stay_unprivileged()
+        self._filter.apply()
 
     def fork(self, site: Site) -> int:
         """Fork a sandbox's first process into its namespaces; return 0 in it, its pid here.
@@ -154,10 +156,9 @@ class Namespaces:
         # It sends descriptors to the nursery, which code of other sandboxes shall not prevent.
         site.limits.apply(descriptors=False)
         # To see what is used, however it is hidden: no folder and no process is closed to it.
-        linux.drop_capabilities(keep=(linux.READ_ANY_FILE, linux.LOOK_INTO_ANY_PROCESS))
-        linux.stay_unprivileged()
+        linux.keep_capabilities(linux.READ_ANY_FILE, linux.LOOK_INTO_ANY_PROCESS)
         linux.set_dumpable(False)
-        self._filter.apply()
+        self._firsts.apply()
 
     def confine_nursery(self) -> None:
         """See Joining.
@@ -166,8 +167,7 @@ class Namespaces:
             OSError: the kernel refused.
         """
         linux.set_dumpable(False)
-        linux.stay_unprivileged()
-        self._nurserys_filter.apply()
+        self._nurserys.apply()
 
     def fork_beside(self, spaces: Sequence[int]) -> int:
         """See Joining."""
@@ -186,7 +186,7 @@ class Namespaces:
         os.setresgid(USER, USER, USER)
         os.setresuid(USER, USER, USER)
         os.chdir(HOME)
-        self._joined_filter.apply()
+        self._workers.apply()
 
     def confine_job(self, site: Site) -> None:
         """See Steps."""

@@ -236,12 +236,14 @@ def _filters(level: str) -> list[bytes]:
     try:
         match level:
             case "namespaces":
-                whole, joining = (
-                    filters.program(own_network=True, joining=joining) for joining in (False, True)
-                )
-                return [whole, joining, filters.of_joined()]
+                return [
+                    filters.of_zygote(),
+                    filters.of_first(),
+                    filters.of_nursery(),
+                    filters.of_worker(),
+                ]
             case "fallback":
-                return [filters.program(own_network=False)]
+                return [filters.whole()]
     except OSError as error:
         raise LevelFault(f"libseccomp: {error}") from None
     return []
