@@ -9,7 +9,9 @@ import anyio
 
 from mcp_servers.sandbox.confined.frames import Message
 from mcp_servers.sandbox.conversation import Conversation, Gone
+from mcp_servers.sandbox.levels.base import LevelFault
 
+READY_S = 60.0
 END_S = 3.0
 """Seconds for the first process to end a job, after which the whole sandbox is ended."""
 
@@ -38,10 +40,29 @@ class Jobs:
         self._number = 0
         self.flooded = False
         """Whether the sandbox holds many times more than it may."""
+        self.ready_since = 0.0
+        """When it was confined, by the loop's clock."""
+        self._is_ready = False
+        self._fault = ""
+        self._known = anyio.Event()
         first.listen(self._note, self._note_end)
 
+    async def ready(self) -> None:
+        """Wait until the sandbox is confined. What was started before runs from then on.
+
+        Raises:
+            LevelFault, Gone, TimeoutError: it will not be, and nothing ran in it.
+        """
+        if not self._is_ready:
+            with anyio.fail_after(READY_S):
+                await self._known.wait()
+        if self._fault:
+            raise LevelFault(self._fault)
+        if not self._is_ready:
+            raise Gone
+
     async def start(self, do: str, descriptors: Sequence[int], **more: str) -> Job:
-        """Start a job with some descriptors.
+        """Start a job with some descriptors, once the sandbox is ready.
 
         Raises:
             Gone: the sandbox has ended.
@@ -72,6 +93,12 @@ class Jobs:
 
     def _note(self, message: Message) -> None:
         """Note what the first process says."""
+        if "job" not in message:
+            self._is_ready = "ready" in message
+            self.ready_since = anyio.current_time()
+            self._fault = str(message.get("fault", ""))
+            self._known.set()
+            return
         self.flooded = self.flooded or message.get("killed") == "flood"
         job = self._jobs.pop(str(message.get("job")), None)
         if job is not None:
@@ -83,6 +110,7 @@ class Jobs:
 
     def _note_end(self) -> None:
         """Note that the first process is gone: every job has ended."""
+        self._known.set()
         for job in self._jobs.values():
             job.ended.set()
         self._jobs.clear()

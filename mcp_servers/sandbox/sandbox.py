@@ -21,7 +21,7 @@ from mcp_servers.sandbox.run import Run, TimeLimit
 
 WATCHED_AFTER_S = 0.05
 """A call that takes longer is watched closely."""
-READY_S = 60.0
+LONG = 32_768  # characters of a block that waits for its reader: its time would run meanwhile
 END_S = 5.0
 MAX_COMMANDS = 16
 BACKGROUND = 4 << 20
@@ -30,6 +30,7 @@ BACKGROUND = 4 << 20
 VARIABLES_GONE = "[NOTE]: The variables of this sandbox are gone, its files are not: "
 RESTARTED = VARIABLES_GONE + "it was restarted."
 WORKER_ENDED = VARIABLES_GONE + "its Python process was ended."
+_NOT_OPENED = (LevelFault, Gone, TimeoutError)
 
 
 class CannotRun(Exception):
@@ -76,7 +77,14 @@ class Sandbox:
         Raises:
             CannotRun: it cannot be had.
         """
-        await self._ready()
+        for tries_left in (1, 0):
+            jobs = None
+            try:
+                jobs = await self._jobs_here()
+                await jobs.ready()
+                return
+            except _NOT_OPENED as error:
+                await self._give_up(jobs, error, tries_left)
 
     async def python(self, code: str, limit: TimeLimit, *, last: bool = False) -> Run:
         """Run a block of Python, after those that were sent before; cancelled, it is stopped.
@@ -94,13 +102,7 @@ class Sandbox:
             run = Run()
             outputs = _outputs()
             try:
-                job = await self._ready_worker()
-                self._had_variables = True
-                try:
-                    block = {"code": code, "last": last}
-                    await self._exchange(run, block, outputs, job, limit)
-                except Gone:
-                    await self._note_lost_worker(run, job)
+                await self._run_block(run, {"code": code, "last": last}, outputs, limit)
                 outputs.hand_over()  # not before, since the loop would be told of each pipe's end
                 run.take_output(outputs.stdout, outputs.stderr)
             finally:
@@ -194,7 +196,13 @@ class Sandbox:
                     command.outputs.stdout.text()
                     command.outputs.close()
 
-    async def _ready(self) -> Jobs:
+    async def _jobs_here(self) -> Jobs:
+        """Return what runs in the confined side, which may still be about to be ready.
+
+        Raises:
+            CannotRun: the sandbox was closed.
+            LevelFault: it cannot be had; the level may have died unnoticed, and be there again.
+        """
         async with self._opening:
             if self._closed:
                 raise CannotRun("the sandbox was closed")
@@ -204,37 +212,26 @@ class Sandbox:
                 await self._end()
             if self._had_variables:
                 self._note, self._had_variables = RESTARTED, False
-            for tries_left in (1, 0):
-                try:
-                    first = await self._open()
-                    break
-                except (LevelFault, Gone, TimeoutError) as error:
-                    await self._end()
-                    if self._closed:
-                        raise CannotRun("the sandbox was closed") from None
-                    # The level may have died unnoticed; then it is there again.
-                    if not tries_left:
-                        raise CannotRun(f"no sandbox could be opened: {error}") from None
-            self._jobs = Jobs(first)
+            confinement = self._confinement = await self._level.open(self.name, self.site)
+            self._first = Conversation(confinement.control)
+            self._jobs = Jobs(self._first)
             return self._jobs
 
-    async def _open(self) -> Conversation:
-        """Open the confined side and return the conversation with its first process.
+    async def _give_up(self, jobs: Jobs | None, error: Exception, tries_left: int) -> None:
+        """End what was not opened.
 
         Raises:
-            LevelFault, Gone, TimeoutError: it was not opened.
+            CannotRun: it is not worth another try.
         """
-        confinement = await self._level.open(self.name, self.site)
-        first = Conversation(confinement.control)
-        self._confinement, self._first = confinement, first
-        with anyio.fail_after(READY_S):
-            message = await first.receive()
-        if "fault" in message:
-            raise LevelFault(str(message["fault"]))
-        return first
+        if jobs is not None and jobs is self._jobs:
+            await self._end()
+        if self._closed:
+            raise CannotRun("the sandbox was closed") from None
+        if not tries_left:
+            raise CannotRun(f"no sandbox could be opened: {error}") from None
 
     async def _ready_worker(self) -> Job:
-        jobs = await self._ready()
+        jobs = await self._jobs_here()
         worker, job = self._worker, self._worker_job
         if worker is not None and job is not None:
             if worker.is_idle() and not job.ended.is_set():
@@ -242,7 +239,7 @@ class Sandbox:
             # It ended after its last report, or says what it was not asked: the code meddled.
             if not job.ended.is_set() and not await jobs.end(job):
                 await self._end()
-                jobs = await self._ready()
+                jobs = await self._jobs_here()
         self._lose_worker()
         if self._had_variables:
             self._note, self._had_variables = WORKER_ENDED, False
@@ -259,10 +256,10 @@ class Sandbox:
 
     async def _start(self, do: str, descriptors: Sequence[int], **more: str) -> tuple[Jobs, Job]:
         for _ in range(2):
-            jobs = await self._ready()
             try:
+                jobs = await self._jobs_here()
                 return jobs, await jobs.start(do, descriptors, **more)
-            except Gone:
+            except (LevelFault, Gone):
                 # It died unnoticed, and nothing was started. Its files are there, so it is opened.
                 await self._end()
         raise CannotRun("the sandbox ended; try again")
@@ -272,17 +269,39 @@ class Sandbox:
             self._worker.close()
             self._worker = self._worker_job = None
 
+    async def _run_block(
+        self, run: Run, block: Message, outputs: Outputs, limit: TimeLimit
+    ) -> None:
+        """Run a block in the worker, which is had first.
+
+        Raises:
+            CannotRun: it was not run.
+        """
+        for tries_left in (1, 0):
+            jobs, had_variables = None, self._had_variables
+            try:
+                job = await self._ready_worker()
+                jobs, had_variables = self._jobs, self._had_variables
+                self._had_variables = True
+                await self._exchange(run, block, outputs, job, limit)
+                return
+            except _NOT_OPENED as error:
+                self._had_variables = had_variables
+                await self._give_up(jobs, error, tries_left)
+
     async def _exchange(
         self, run: Run, block: Message, outputs: Outputs, job: Job, limit: TimeLimit
     ) -> None:
         """Send a block and wait for the report, and see to it that all is done in time.
 
         Raises:
-            Gone: the worker ended.
+            LevelFault, Gone, TimeoutError: the sandbox is not to be had, and nothing ran.
         """
-        assert self._jobs is not None
-        assert self._worker is not None
         worker, jobs = self._worker, self._jobs
+        assert worker is not None
+        assert jobs is not None
+        if len(block["code"]) > LONG:
+            await jobs.ready()
         ends = anyio.current_time() + limit.run_s
         sent = False
         try:
@@ -292,6 +311,8 @@ class Sandbox:
                 scope.deadline = min(ends, anyio.current_time() + WATCHED_AFTER_S)
                 run.take_report(await worker.receive())
                 return
+            await jobs.ready()
+            ends = max(ends, jobs.ready_since + limit.run_s)
             if sent:
                 await jobs.tell("busy", job)
                 with anyio.CancelScope(deadline=ends):
@@ -299,6 +320,9 @@ class Sandbox:
                     return
             await self._stop_block(run, worker, job, limit.grace_s, heeds=sent)
             run.take_timeout(limit)
+        except Gone:
+            await jobs.ready()
+            await self._note_lost_worker(run, job)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
                 await self._stop_block(Run(), worker, job, limit.grace_s, heeds=sent)
@@ -334,6 +358,7 @@ class Sandbox:
         """Note in `run` how the worker ended, which closed its socket or sent what is no report."""
         assert self._jobs is not None
         self._lose_worker()
+        await self._jobs.tell("busy", job)  # or its end would be heard a moment later
         with anyio.move_on_after(END_S):
             await job.ended.wait()
         if not job.ended.is_set() and not await self._jobs.end(job):
@@ -341,6 +366,7 @@ class Sandbox:
         run.take_end(job.exit_code, job.killed, job.fault)
 
     async def _start_command(self, line: str, outputs: Outputs) -> tuple[Jobs, Job]:
+        await self.open()
         jobs, job = await self._start("command", outputs.writers, command=line)
         outputs.hand_over()
         return jobs, job
@@ -361,8 +387,7 @@ class Sandbox:
         return note
 
     def _forget_old_commands(self) -> None:
-        ended = [name for name, command in self.commands.items() if not command.running]
-        for name in ended:
+        for name in [name for name, command in self.commands.items() if not command.running]:
             if len(self.commands) < 2 * MAX_COMMANDS and self._background.left >= 2 * MAX_STREAM:
                 return
             self.commands.pop(name).outputs.forget()

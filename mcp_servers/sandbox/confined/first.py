@@ -73,6 +73,7 @@ class First:
         self._worker = worker
         self._jobs: dict[int, Job] = {}
         self._births: dict[int, Birth] = {}
+        self._unheard: list[Birth] = []
         self._told: dict[int, int] = {}
         self._poll = select.poll()
         self._watch = Watch(
@@ -106,7 +107,7 @@ class First:
         self._poll.register(ended.descriptor, select.POLLIN)
         self._poll.register(self._control, select.POLLIN)
         while True:
-            wait = self._watch.wait_s(bool(self._jobs))
+            wait = self._watch.wait_s(bool(self._jobs or self._unheard))
             ready = {fd for fd, _ in self._poll.poll(None if wait is None else wait * 1000)}
             if ended.descriptor in ready:
                 for pid, code in ended.collect():
@@ -115,6 +116,8 @@ class First:
                 self._attend(birth)
             if self._control.fileno() in ready:
                 self._obey_next()
+            if not ready:
+                self._hear()
             if self._jobs:
                 self._look()
 
@@ -135,8 +138,10 @@ class First:
                 line = str(message["command"])
                 self._start(name, lambda: self._start_command(line, descriptors))
             case "interrupt" | "kill" as what:
+                self._hear()
                 self._end_named(name, what)
             case "busy":
+                self._hear()
                 self._watch.attend()
 
     def _end_named(self, name: str, what: str) -> None:
@@ -174,8 +179,17 @@ class First:
             return self._fork_worker(self._worker, descriptor)
         birth = self._worker.send(name, descriptor)
         self._births[birth.told] = birth
-        self._poll.register(birth.told, select.POLLIN)
+        self._unheard.append(birth)
         return None
+
+    def _hear(self) -> None:
+        """Listen to what the nursery tells of workers, which most sandboxes end before."""
+        for birth in self._unheard:
+            self._poll.register(birth.told, select.POLLIN)
+        self._unheard.clear()
+        for descriptor, _ in self._poll.poll(0):
+            if descriptor in self._births:
+                self._attend(descriptor)
 
     def _fork_worker(self, worker: Worker, descriptor: int) -> int:
         worker.draw_anew()
