@@ -1,7 +1,8 @@
 """The folders of this server's sandboxes: made and deleted in threads, for a busy disk waits there.
 
-Most sandboxes are thrown away. The thread that deletes the folder of one makes that of another
-before it goes: to have a thread do something takes as long as making a folder does.
+Most sandboxes are thrown away. A folder that was left exactly as it was made is handed on to the
+next. The thread that deletes any other makes some before it goes: to have a thread do something
+takes as long as making a folder does.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -25,6 +27,8 @@ REMOVALS = 32
 """Sandboxes whose files are deleted at a time; threads of their own, so that no transfer waits."""
 SPARES = 8
 """So many folders wait for sandboxes that will be thrown away; then no further one is begun."""
+_AT_A_TIME = 2
+"""Folders that are made for one that is deleted, so that those which wait grow old (record.py)."""
 KEEP_S = 86_400.0
 """How long it is remembered that a sandbox is over."""
 
@@ -44,7 +48,7 @@ class Folders:
         self._prefix = prefix
         self._numbers = {user - user_of(0) for user in records.users()}
         self._removals = ThreadPoolExecutor(REMOVALS, "removals")
-        self._spares: list[Record] = []
+        self._spares: deque[Record] = deque()
         self._over = False
 
     async def make(self, owner: str, ttl_s: float) -> Record:
@@ -58,14 +62,18 @@ class Folders:
     async def take(self) -> Record:
         """Return the folder of a sandbox that will be thrown away, in which nothing ever was.
 
+        Its owner is about to have it: what is done to it from now on counts.
+
         Raises:
             OSError: it cannot be made.
         """
         if self._spares:
-            record = self._spares.pop()
+            record = self._spares.popleft()
             record.facts.created = time.time()
-            return record
-        return await self._make(self._draw("", KEEP_S), lasting=False)
+        else:
+            record = await self._make(self._draw("", KEEP_S), lasting=False)
+        record.remember()
+        return record
 
     def adopt(self, record: Record) -> None:
         """Note that a folder is served here now which another server made."""
@@ -76,25 +84,26 @@ class Folders:
 
         It must not be cancelled.
         """
-        wanted = not (record.lasting or over or self._over) and len(self._spares) < SPARES
-        coming = self._draw("", KEEP_S) if wanted else None
+        room = 0 if record.lasting or over or self._over else SPARES - len(self._spares)
+        if room and record.is_as_remembered():
+            self._spares.append(record)
+            return
+        coming = [self._draw("", KEEP_S) for _ in range(min(room, _AT_A_TIME))]
         act = partial(self._replace, record, over, coming)
         # In fewer turns of the loop than anyio needs.
-        spare = await asyncio.get_running_loop().run_in_executor(self._removals, act)
+        made = await asyncio.get_running_loop().run_in_executor(self._removals, act)
         record.close()
         self._numbers.discard(record.facts.number)
-        if spare is not None:
-            self._spares.append(spare)
-            if self._over:  # since the thread began
-                await self.end()
-        elif coming is not None:
-            self._numbers.discard(coming.number)
+        self._numbers.difference_update(facts.number for facts in coming[len(made) :])
+        self._spares += made
+        if self._over:  # since the thread began
+            await self.end()
 
     async def end(self) -> None:
         """Delete the folders that no sandbox has, now and later."""
         self._over = True
         while self._spares:
-            await self.delete(self._spares.pop())
+            await self.delete(self._spares.popleft())
 
     def _draw(self, owner: str, ttl_s: float) -> Facts:
         """Return the facts of a new sandbox, whose number, and so user, no living one has."""
@@ -117,11 +126,15 @@ class Folders:
     def _made(self, facts: Facts, lasting: bool) -> Record:
         return self._records.make(facts, self._user_of(facts.number), lasting=lasting)
 
-    def _replace(self, record: Record, over: str, coming: Facts | None) -> Record | None:
-        """Delete what a sandbox left, and make the folder of another; a failure is no error."""
+    def _replace(self, record: Record, over: str, coming: Sequence[Facts]) -> list[Record]:
+        """Delete what a sandbox left, and make the folders of others; a failure is no error.
+
+        Returns:
+            Those that could be made, the first of `coming`.
+        """
         with suppress(OSError):  # the sweep of what nobody serves tries again
             record.end(over) if over else record.forget()
-        try:
-            return self._made(coming, lasting=False) if coming else None
-        except OSError:
-            return None  # the next sandbox is told why
+        made: list[Record] = []
+        with suppress(OSError):  # the next sandbox is told why
+            made.extend(self._made(facts, lasting=False) for facts in coming)
+        return made

@@ -28,6 +28,8 @@ _SIZE = 2048
 """Bytes of a record, so that a shorter one written over it leaves nothing of it."""
 _WITHIN = ("home", "tmp")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_TICK_NS = 20_000_000
+"""No kernel's times of change are coarser than half of that."""
 _YOUNG_S = 60.0
 """Age of a folder that may not be locked yet, since it was made a moment ago."""
 
@@ -62,6 +64,7 @@ class Record:
         self.facts = facts
         self.lasting = lasting
         self._lock = lock
+        self._times: list[tuple[int, int]] = []
 
     def touch(self) -> None:
         """Note that the sandbox is used now."""
@@ -87,6 +90,35 @@ class Record:
         if self.lasting or not self._went_empty():
             remove(self.folder)
         self.close()
+
+    def remember(self) -> None:
+        """Remember how its folders are now, before anybody can change them.
+
+        Nothing is remembered of those that were made a moment ago: a change of theirs could have
+        the same time.
+        """
+        times = self._read_times()
+        old = all(changed < time.time_ns() - _TICK_NS for changed, _ in times)
+        self._times = times if old else []
+
+    def is_as_remembered(self) -> bool:
+        """Whether nobody did anything to its folders since, such as put a file there or list them.
+
+        The time of change tells, which is the kernel's alone: attributes and the times of others
+        cannot be set without it.
+        """
+        return bool(self._times) and self._times == self._read_times()
+
+    def spoil(self) -> None:
+        """Have it not be as remembered any more: something may still run in it."""
+        self._times = []
+
+    def _read_times(self) -> list[tuple[int, int]]:
+        try:
+            found = [os.stat(name, dir_fd=self._lock, follow_symlinks=False) for name in _WITHIN]
+        except OSError:
+            return []
+        return [(it.st_ctime_ns, it.st_atime_ns) for it in found]
 
     def close(self) -> None:
         """Let others have it."""

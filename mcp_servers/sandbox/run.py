@@ -17,6 +17,10 @@ KILLED_FOR = {
 }
 
 
+class CannotRun(Exception):
+    """Nothing ran; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimeLimit:
     """Seconds after which code is interrupted and, `grace_s` later, killed."""

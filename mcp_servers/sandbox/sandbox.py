@@ -17,7 +17,7 @@ from mcp_servers.sandbox.conversation import Conversation, Gone
 from mcp_servers.sandbox.jobs import Job, Jobs
 from mcp_servers.sandbox.levels.base import Confinement, Level, LevelFault
 from mcp_servers.sandbox.output import MAX_STREAM, Lingering, Outputs, Room
-from mcp_servers.sandbox.run import Run, TimeLimit
+from mcp_servers.sandbox.run import CannotRun, Run, TimeLimit
 
 WATCHED_AFTER_S = 0.05
 """A call that takes longer is watched closely."""
@@ -31,10 +31,6 @@ VARIABLES_GONE = "[NOTE]: The variables of this sandbox are gone, its files are 
 RESTARTED = VARIABLES_GONE + "it was restarted."
 WORKER_ENDED = VARIABLES_GONE + "its Python process was ended."
 _NOT_OPENED = (LevelFault, Gone, TimeoutError)
-
-
-class CannotRun(Exception):
-    """Nothing ran; the message says why."""
 
 
 class Sandbox:
@@ -51,6 +47,8 @@ class Sandbox:
         self.name = name
         self.site = site
         self.commands: dict[str, Command] = {}
+        self.gone = True
+        """Whether nothing is left of what was ended."""
         self._level = level
         self._note = note
         self._confinement: Confinement | None = None
@@ -190,6 +188,7 @@ class Sandbox:
                         self._confinement.end_now()
                         with anyio.move_on_after(END_S):
                             await self._confinement.wait_ended()
+                    self.gone = self.gone and self._confinement.ended
                     self._confinement = None
                 self._lingering.close()
                 for command in self.commands.values():

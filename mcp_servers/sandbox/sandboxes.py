@@ -22,7 +22,8 @@ from mcp_servers.sandbox.folders import KEEP_S, Folders
 from mcp_servers.sandbox.levels.base import Level
 from mcp_servers.sandbox.quota import Account, Quota
 from mcp_servers.sandbox.record import Facts, Record, Records
-from mcp_servers.sandbox.sandbox import RESTARTED, CannotRun, Sandbox
+from mcp_servers.sandbox.run import CannotRun
+from mcp_servers.sandbox.sandbox import RESTARTED, Sandbox
 from mcp_servers.sandbox.transfers import NoWorkspace
 from mcp_servers.sandbox.turns import TooMuch
 
@@ -78,6 +79,7 @@ class Sandboxes:
         self._live: dict[str, Live] = {}
         self._ending: dict[str, Facts] = {}
         self._opening: list[str] = []
+        self._served = 0
 
     async def create(self, owner: str, ttl_s: float) -> Live:
         """Open a sandbox that expires when it was not used for `ttl_s` seconds.
@@ -246,7 +248,9 @@ class Sandboxes:
     def _serve(self, record: Record, note: str) -> Live:
         site = Site(str(record.folder), self.level.user_of(record.facts.number), self._limits)
         self._folders.adopt(record)
-        sandbox = Sandbox(record.folder.name, site, self.level, note)
+        self._served += 1
+        name = f"{record.folder.name}.{self._served}"
+        sandbox = Sandbox(name, site, self.level, note)
         live = self._live[record.facts.id] = Live(record.facts.id, sandbox, record)
         return live
 
@@ -261,6 +265,8 @@ class Sandboxes:
         self._ending[live.id] = live.record.facts
         with anyio.CancelScope(shield=True):
             await live.sandbox.close()
+            if not live.sandbox.gone or "ends" not in self.level.promises():
+                live.record.spoil()
             await self._folders.delete(live.record, over)
             del self._ending[live.id]
 

@@ -14,8 +14,8 @@ from mcp_servers.sandbox import answers, script, texts
 from mcp_servers.sandbox.answers import Refused
 from mcp_servers.sandbox.command import Command
 from mcp_servers.sandbox.paths import BadPath
-from mcp_servers.sandbox.run import TimeLimit
-from mcp_servers.sandbox.sandbox import CannotRun, Sandbox
+from mcp_servers.sandbox.run import CannotRun, TimeLimit
+from mcp_servers.sandbox.sandbox import Sandbox
 from mcp_servers.sandbox.sandboxes import Elsewhere, Sandboxes
 from mcp_servers.sandbox.transfers import NoWorkspace, Refusal, Transfers
 from mcp_servers.sandbox.turns import TooMuch, Turns

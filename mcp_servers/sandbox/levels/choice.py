@@ -13,8 +13,8 @@ import anyio
 from mcp_servers.sandbox.confined.site import Limits, Site
 from mcp_servers.sandbox.levels.base import Level, LevelFault
 from mcp_servers.sandbox.record import Facts, Records
-from mcp_servers.sandbox.run import TimeLimit
-from mcp_servers.sandbox.sandbox import CannotRun, Sandbox
+from mcp_servers.sandbox.run import CannotRun, TimeLimit
+from mcp_servers.sandbox.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,9 @@
-"""The folders of sandboxes that are thrown away: one is made while another is deleted."""
+"""The folders of sandboxes that are thrown away: made, handed on, or deleted."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ def there(records: Records) -> set[Path]:
     return set(records.root.iterdir())
 
 
+@pytest.fixture
+def old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every folder be old enough to be handed on."""
+    monkeypatch.setattr("mcp_servers.sandbox.record._TICK_NS", 0)
+
+
 async def throw_away(folders: Folders, times: int) -> list[Record]:
     """Have so many at a time, and return what they were."""
     taken = [await folders.take() for _ in range(times)]
@@ -37,28 +44,100 @@ async def throw_away(folders: Folders, times: int) -> list[Record]:
     return taken
 
 
-async def test_another_is_made_when_one_is_deleted_and_is_taken_next(
+async def test_others_are_made_when_one_is_deleted_and_are_taken_next(
     folders: Folders, records: Records
 ) -> None:
     [first] = await throw_away(folders, 1)
-    [coming] = there(records)
+    coming = there(records)
     second = await folders.take()
-    assert there(records) == {coming} == {second.folder} != {first.folder}
-    assert sorted(path.name for path in coming.rglob("*")) == ["home", "tmp"]
-    assert second.facts.id != first.facts.id
-    assert second.facts.number != first.facts.number
     third = await folders.take()
-    assert third.folder != second.folder
+    assert there(records) == coming == {second.folder, third.folder}
+    assert first.folder not in coming
     for record in (second, third):
+        assert sorted(path.name for path in record.folder.rglob("*")) == ["home", "tmp"]
+    assert len({record.facts.id for record in (first, second, third)}) == 3
+    assert len({record.facts.number for record in (first, second, third)}) == 3
+    fourth = await folders.take()
+    assert fourth.folder not in coming
+    for record in (second, third, fourth):
         record.forget()
 
 
 async def test_one_that_waits_is_held(folders: Folders, records: Records) -> None:
     await throw_away(folders, 1)
-    [coming] = there(records)
-    os.utime(coming, (0, 0))
+    coming = there(records)
+    for folder in coming:
+        os.utime(folder, (0, 0))
     records.sweep(DAY_S)
-    assert there(records) == {coming}
+    assert there(records) == coming
+    await folders.end()
+
+
+@pytest.mark.usefixtures("old")
+async def test_one_that_nobody_touched_is_handed_on(folders: Folders, records: Records) -> None:
+    record = await folders.take()
+    created = record.facts.created
+    await folders.delete(record)
+    again = await folders.take()
+    assert again is record
+    assert there(records) == {record.folder}
+    assert record.facts.created > created
+    again.forget()
+
+
+def add_and_delete(home: Path) -> None:
+    (home / "file").touch()
+    (home / "file").unlink()
+
+
+def close_and_open(home: Path) -> None:
+    home.chmod(0o755)
+    home.chmod(0o700)
+
+
+def set_back(home: Path) -> None:
+    found = home.stat()
+    os.utime(home, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+@pytest.mark.usefixtures("old")
+@pytest.mark.parametrize(
+    "touch",
+    [
+        add_and_delete,
+        close_and_open,
+        set_back,
+        lambda home: os.setxattr(home, "user.said", b"to the next"),
+        lambda home: (home / "file").touch(),
+        os.listdir,
+        Path.rmdir,
+    ],
+)
+@pytest.mark.parametrize("name", ["home", "tmp"])
+async def test_one_that_was_touched_is_not(
+    folders: Folders, records: Records, touch: Callable[[Path], object], name: str
+) -> None:
+    record = await folders.take()
+    touch(record.folder / name)
+    await folders.delete(record)
+    assert record.folder not in there(records)
+    await folders.end()
+
+
+async def test_one_that_was_made_a_moment_ago_is_not(folders: Folders, records: Records) -> None:
+    """What is done to it at once may have the same time."""
+    record = await folders.take()
+    await folders.delete(record)
+    assert record.folder not in there(records)
+    await folders.end()
+
+
+@pytest.mark.usefixtures("old")
+async def test_one_in_which_something_may_run_is_not(folders: Folders, records: Records) -> None:
+    record = await folders.take()
+    record.spoil()
+    await folders.delete(record)
+    assert record.folder not in there(records)
     await folders.end()
 
 

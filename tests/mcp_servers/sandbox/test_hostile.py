@@ -303,3 +303,33 @@ async def test_a_worker_that_is_stopped_while_it_is_born_takes_nothing_with_it(
         ]
         assert any(ended)
         assert sandbox.commands[name].running
+
+
+TOUCHES = (
+    "import os\nos.listdir()",
+    "import os\nos.chmod('.', 0o777)\nos.chmod('.', 0o700)",
+    "import os\nos.setxattr('.', 'user.said', b'to the next')",
+    "import os\nos.close(os.open('f', os.O_CREAT))\nos.unlink('f')",
+    "import os\nos.utime('/tmp', (1, 1))",
+    "import tempfile\ntempfile.TemporaryFile().close()",
+)
+
+
+async def test_a_folder_is_handed_on_to_another_sandbox_only_if_nobody_touched_it(
+    tools: Tools,
+) -> None:
+    """One call after the other, so that folders wait for as long as it takes to tell changes."""
+    if "ends" not in tools.sandboxes.level.promises():
+        pytest.skip("something may still run in them")
+
+    async def run_in(code: str) -> str:
+        async with tools.sandboxes.thrown_away() as sandbox:
+            assert (await sandbox.python(code, LIMIT, last=True)).exit_code == 0
+            return sandbox.site.workspace
+
+    plain = [await run_in("1") for _ in range(40)]
+    assert len(set(plain)) < len(plain)
+    touched = [await run_in(code) for code in TOUCHES]
+    later = [await run_in("import os\nassert not os.listxattr('.')") for _ in range(40)]
+    assert not set(touched) & set(later)
+    assert not [folder for folder in touched if Path(folder).exists()]

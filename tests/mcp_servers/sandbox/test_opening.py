@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mcp_servers.sandbox.run import TimeLimit
-from mcp_servers.sandbox.sandbox import LONG, CannotRun
+from mcp_servers.sandbox.run import CannotRun, TimeLimit
+from mcp_servers.sandbox.sandbox import LONG
 from mcp_servers.sandbox.tools import Tools
 from tests import leaks
 from tests.mcp_servers.sandbox.standing import LIMIT, run, settings, standing
