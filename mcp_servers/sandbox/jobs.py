@@ -78,7 +78,7 @@ class Jobs:
         return job
 
     async def tell(self, do: str, job: Job) -> None:
-        """Have a job interrupted or killed, or watched closely; one that has ended is no error."""
+        """Have a job's end heard of, or it watched closely, interrupted or killed, if it runs."""
         try:
             await self._first.send({"do": do, "job": job.name})
         except Gone:

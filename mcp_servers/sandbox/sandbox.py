@@ -357,7 +357,7 @@ class Sandbox:
         """Note in `run` how the worker ended, which closed its socket or sent what is no report."""
         assert self._jobs is not None
         self._lose_worker()
-        await self._jobs.tell("busy", job)  # or its end would be heard a moment later
+        await self._jobs.tell("hear", job)  # or its end would be heard a moment later
         with anyio.move_on_after(END_S):
             await job.ended.wait()
         if not job.ended.is_set() and not await self._jobs.end(job):

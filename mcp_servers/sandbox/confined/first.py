@@ -140,6 +140,8 @@ class First:
             case "interrupt" | "kill" as what:
                 self._hear()
                 self._end_named(name, what)
+            case "hear":
+                self._hear()
             case "busy":
                 self._hear()
                 self._watch.attend()

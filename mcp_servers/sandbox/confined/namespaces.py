@@ -156,6 +156,7 @@ class Namespaces:
         # It sends descriptors to the nursery, which code of other sandboxes shall not prevent.
         site.limits.apply(descriptors=False)
         # To see what is used, however it is hidden: no folder and no process is closed to it.
+        linux.lock_capabilities()
         linux.keep_capabilities(linux.READ_ANY_FILE, linux.LOOK_INTO_ANY_PROCESS)
         linux.set_dumpable(False)
         self._firsts.apply()
@@ -186,6 +187,7 @@ class Namespaces:
         os.setresgid(USER, USER, USER)
         os.setresuid(USER, USER, USER)
         os.chdir(HOME)
+        linux.lock_capabilities()
         self._workers.apply()
 
     def confine_job(self, site: Site) -> None:
@@ -202,7 +204,7 @@ class Namespaces:
             OSError: the kernel refused.
         """
         limits.apply()
-        linux.drop_capabilities()
+        linux.keep_capabilities()
         if landlock.version():
             landlock.restrict(_WRITABLE, ("/",), network=True, scoped=False)
 

@@ -62,22 +62,26 @@ class Limits(NamedTuple):
             descriptors: Limit them, too. Whoever sends some may have no more on their way than
                 that, and there the kernel counts those of all sandboxes of a user.
         """
-        wanted = {
-            resource.RLIMIT_AS: self.addresses,
-            resource.RLIMIT_FSIZE: self.file_size,
-            resource.RLIMIT_CORE: 0,
-            resource.RLIMIT_NICE: 0,
-            resource.RLIMIT_RTPRIO: 0,
-            resource.RLIMIT_MEMLOCK: 1 << 20,
-        }
+        _limit(resource.RLIMIT_AS, self.addresses)
+        _limit(resource.RLIMIT_FSIZE, self.file_size)
         if alone:
-            wanted[resource.RLIMIT_NPROC] = self.processes
+            _limit(resource.RLIMIT_NPROC, self.processes)
         if descriptors:
-            wanted[resource.RLIMIT_NOFILE] = self.descriptors
-        for limit, most in wanted.items():
-            hard = resource.getrlimit(limit)[1]
-            least = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            resource.setrlimit(limit, (least, least))
+            _limit(resource.RLIMIT_NOFILE, self.descriptors)
+
+
+def limit_for_all() -> None:
+    """Limit, for this process and what it starts, what is the same for every sandbox."""
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NICE, 0)
+    _limit(resource.RLIMIT_RTPRIO, 0)
+    _limit(resource.RLIMIT_MEMLOCK, 1 << 20)
+
+
+def _limit(limit: int, most: int) -> None:
+    hard = resource.getrlimit(limit)[1]
+    least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(limit, (least, least))
 
 
 class Site(NamedTuple):

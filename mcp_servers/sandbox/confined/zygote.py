@@ -27,7 +27,7 @@ from mcp_servers.sandbox.confined.fallback import Fallback
 from mcp_servers.sandbox.confined.first import First
 from mcp_servers.sandbox.confined.frames import Message
 from mcp_servers.sandbox.confined.namespaces import Namespaces
-from mcp_servers.sandbox.confined.site import Site
+from mcp_servers.sandbox.confined.site import Site, limit_for_all
 from mcp_servers.sandbox.confined.steps import Joining, Steps
 from mcp_servers.sandbox.confined.unconfined import Unconfined
 from mcp_servers.sandbox.confined.worker import Worker
@@ -142,6 +142,7 @@ def main() -> None:
         start["trees"], start["workspaces"], [bytes.fromhex(it) for it in start["filters"]]
     )
     try:
+        limit_for_all()
         steps.enter()
     except OSError as error:
         frames.send(control, {"fault": str(error)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -333,3 +334,21 @@ async def test_a_folder_is_handed_on_to_another_sandbox_only_if_nobody_touched_i
     later = [await run_in("import os\nassert not os.listxattr('.')") for _ in range(40)]
     assert not set(touched) & set(later)
     assert not [folder for folder in touched if Path(folder).exists()]
+
+
+CAPABILITIES = """
+import ctypes
+status = open('/proc/self/status').read().splitlines()
+held = [line.split()[1] for line in status if line.startswith(('CapPrm', 'CapEff', 'CapAmb'))]
+print({int(it, 16) for it in held}, hex(ctypes.CDLL(None).prctl(27, 0, 0, 0, 0)))
+"""
+
+
+async def test_code_has_no_capability_and_no_program_gives_it_one(tools: Tools) -> None:
+    """Even root would have none: the bits say so, and are locked."""
+    if tools.sandboxes.level.name != "namespaces":
+        pytest.skip("capabilities are another level's")
+    async with opened(tools) as sandbox:
+        block = await sandbox.python(CAPABILITIES, LIMIT)
+        line = await sandbox.command(f"python3 -c {shlex.quote(CAPABILITIES)}", LIMIT)
+        assert (block.stdout, line.stdout) == ("{0} 0xef\n", "{0} 0xef\n")
