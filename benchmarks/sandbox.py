@@ -29,6 +29,7 @@ from mcp_servers.sandbox.tools import Tools
 OWNER = "benchmark"
 LIMIT = TimeLimit()
 NUMPY = "import numpy, pandas\nint(numpy.arange(4).sum())"
+PLAIN = "sum(range(4))"
 MANY = 500
 RUNS = 9
 BUBBLEWRAP = ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev")
@@ -98,17 +99,18 @@ async def steps(tools: Tools, rounds: int) -> None:
     box = opened[0].sandbox
     report("next call", await timed(lambda: box.python("1", LIMIT), rounds))
     report("run_command", await timed(lambda: box.command("true", LIMIT), rounds))
-    report("one-shot", await timed(lambda: one_shot(tools), rounds))
+    report("one-shot, numpy and pandas", await timed(lambda: one_shot(tools), rounds))
+    report("one-shot, plain", await timed(lambda: one_shot(tools, PLAIN), rounds))
     await close(tools, opened)
 
 
-async def one_shot(tools: Tools) -> None:
+async def one_shot(tools: Tools, code: str = NUMPY) -> None:
     """Run code in a sandbox of its own."""
     async with tools.sandboxes.thrown_away() as sandbox:
-        assert (await sandbox.python(NUMPY, LIMIT, last=True)).results == ["6"]
+        assert (await sandbox.python(code, LIMIT, last=True)).results == ["6"]
 
 
-async def throughput(tools: Tools, rounds: int) -> None:
+async def throughput(tools: Tools, rounds: int, what: str, code: str) -> None:
     """Measure one-shots as many at a time as there are processors, and what each costs.
 
     Printed is the median of some runs; a machine that others share is at times half as fast.
@@ -118,7 +120,7 @@ async def throughput(tools: Tools, rounds: int) -> None:
 
     async def turn() -> None:
         for _ in range(share):
-            await one_shot(tools)
+            await one_shot(tools, code)
 
     taken, worked = [], []
     for _ in range(RUNS):
@@ -126,8 +128,8 @@ async def throughput(tools: Tools, rounds: int) -> None:
         await asyncio.gather(*(turn() for _ in range(cores)))
         taken.append(cores * share / (time.perf_counter() - started))
         worked.append(cores * share / (busy_s() - busy))
-    report("one-shots", statistics.median(taken), f"a second on {cores} cores")
-    report("one-shots a core", statistics.median(worked), "in a second of CPU time")
+    report(f"one-shots, {what}", statistics.median(taken), f"a second on {cores} cores")
+    report("  a core", statistics.median(worked), "in a second of CPU time")
     report("  least and most", min(worked), f"to {max(worked):.1f}")
 
 
@@ -175,7 +177,8 @@ async def served() -> AsyncIterator[Tools]:
             state_dir=Path(folder), capacity=2 * MANY, owner_sandboxes=2 * MANY
         )
         async with running(settings) as tools:
-            await one_shot(tools)  # the libraries are loaded now
+            for code in (NUMPY, PLAIN):
+                await one_shot(tools, code)  # the libraries are loaded now
             yield tools
 
 
@@ -189,7 +192,8 @@ async def main() -> None:
     async with served() as tools:
         print(f"level {tools.sandboxes.level.name}")
         await steps(tools, arguments.rounds)
-        await throughput(tools, arguments.rounds)
+        await throughput(tools, arguments.rounds, "numpy and pandas", NUMPY)
+        await throughput(tools, arguments.rounds, "plain", PLAIN)
         await crowd(tools)
 
 

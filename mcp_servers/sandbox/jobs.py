@@ -61,7 +61,7 @@ class Jobs:
         if not self._is_ready:
             raise Gone
 
-    async def start(self, do: str, descriptors: Sequence[int], **more: str) -> Job:
+    async def start(self, do: str, descriptors: Sequence[int], **more: object) -> Job:
         """Start a job with some descriptors, once the sandbox is ready.
 
         Raises:

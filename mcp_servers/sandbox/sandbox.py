@@ -17,6 +17,7 @@ from mcp_servers.sandbox.conversation import Conversation, Gone
 from mcp_servers.sandbox.jobs import Job, Jobs
 from mcp_servers.sandbox.levels.base import Confinement, Level, LevelFault
 from mcp_servers.sandbox.output import MAX_STREAM, Lingering, Outputs, Room
+from mcp_servers.sandbox.plain import is_plain
 from mcp_servers.sandbox.run import CannotRun, Run, TimeLimit
 
 WATCHED_AFTER_S = 0.05
@@ -229,7 +230,7 @@ class Sandbox:
         if not tries_left:
             raise CannotRun(f"no sandbox could be opened: {error}") from None
 
-    async def _ready_worker(self) -> Job:
+    async def _ready_worker(self, *, plain: bool) -> Job:
         jobs = await self._jobs_here()
         worker, job = self._worker, self._worker_job
         if worker is not None and job is not None:
@@ -246,14 +247,14 @@ class Sandbox:
         with theirs:
             worker = Conversation(ours)
             try:
-                _, job = await self._start("python", [theirs.fileno()])
+                _, job = await self._start("python", [theirs.fileno()], plain=plain)
             except BaseException:
                 worker.close()
                 raise
         self._worker, self._worker_job = worker, job
         return job
 
-    async def _start(self, do: str, descriptors: Sequence[int], **more: str) -> tuple[Jobs, Job]:
+    async def _start(self, do: str, descriptors: Sequence[int], **more: object) -> tuple[Jobs, Job]:
         for _ in range(2):
             try:
                 jobs = await self._jobs_here()
@@ -279,7 +280,7 @@ class Sandbox:
         for tries_left in (1, 0):
             jobs, had_variables = None, self._had_variables
             try:
-                job = await self._ready_worker()
+                job = await self._ready_worker(plain=block["last"] and is_plain(block["code"]))
                 jobs, had_variables = self._jobs, self._had_variables
                 self._had_variables = True
                 await self._exchange(run, block, outputs, job, limit)

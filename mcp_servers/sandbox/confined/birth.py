@@ -1,6 +1,6 @@
 """A worker that a sandbox's first process asks the nursery for, from the request to its end.
 
-All first processes inherit one socket to the nursery. A request holds the limits, and descriptors:
+All first processes inherit a socket to each nursery. A request holds the limits, and descriptors:
 the worker's connection to the server, a socket on which its birth and end are told, and the first
 process's own namespaces, so that no other sandbox can be meant. On the second comes `pid 2`, as the
 sandbox counts, or `fault` and why; and at last `exit` and the code. It is no pipe, whose ends can
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from typing import NamedTuple
 
 from mcp_servers.sandbox.confined import descriptors, linux
 from mcp_servers.sandbox.confined.proc import ticks
@@ -25,6 +26,13 @@ _LIMITS = struct.Struct(f"{len(Limits._fields)}q")
 def limits_of(request: bytes) -> Limits:
     """Return the limits that a request asks for."""
     return Limits._make(_LIMITS.unpack(request))
+
+
+class Nurseries(NamedTuple):
+    """The sockets on which workers are asked for: with all libraries, or for plain code."""
+
+    whole: socket.socket
+    plain: socket.socket
 
 
 class Birth:
@@ -57,24 +65,25 @@ class Birth:
 
 
 class Request:
-    """Asks the nursery, in a sandbox's first process, for a worker.
+    """Asks a nursery, in a sandbox's first process, for a worker.
 
     Args:
-        nursery: The nursery's socket.
+        nurseries: Whom to ask.
         site: The sandbox.
     """
 
-    def __init__(self, nursery: socket.socket, site: Site) -> None:
-        self._nursery = nursery
+    def __init__(self, nurseries: Nurseries, site: Site) -> None:
+        self._nurseries = nurseries
         # Not the name of the folder, which would stay in the memory of other sandboxes' workers.
         self._message = _LIMITS.pack(*site.limits)
 
-    def send(self, name: str, connection: int) -> Birth:
+    def send(self, name: str, connection: int, *, plain: bool) -> Birth:
         """Ask; this waits while more than a hundred other requests are before it.
 
         Args:
             name: Of the worker's job.
             connection: What the worker will serve.
+            plain: It will run plain code.
 
         Raises:
             OSError: the nursery is gone.
@@ -83,7 +92,8 @@ class Request:
         told, given = ours.detach(), [theirs.detach()]
         try:
             given += linux.namespaces()
-            descriptors.send(self._nursery, self._message, [connection, *given])
+            nursery = self._nurseries.plain if plain else self._nurseries.whole
+            descriptors.send(nursery, self._message, [connection, *given])
         except BaseException:
             os.close(told)
             raise

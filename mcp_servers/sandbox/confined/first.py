@@ -61,7 +61,7 @@ class First:
         control: The server.
         steps: What to do on this level.
         site: The sandbox.
-        worker: What runs Python; or how the nursery is asked for it.
+        worker: What runs Python; or how a nursery is asked for it.
     """
 
     def __init__(
@@ -133,7 +133,8 @@ class First:
         name = str(message.get("job", ""))
         match message.get("do"):
             case "python":
-                self._start(name, lambda: self._start_worker(name, descriptors[0]))
+                plain = bool(message.get("plain"))
+                self._start(name, lambda: self._start_worker(name, descriptors[0], plain=plain))
             case "command":
                 line = str(message["command"])
                 self._start(name, lambda: self._start_command(line, descriptors))
@@ -175,17 +176,17 @@ class First:
         if pid is not None:
             self._jobs[pid] = Job(name, pid, asked)
 
-    def _start_worker(self, name: str, descriptor: int) -> int | None:
-        """Return the worker's process; None if the nursery will tell."""
+    def _start_worker(self, name: str, descriptor: int, *, plain: bool) -> int | None:
+        """Return the worker's process; None if a nursery will tell."""
         if isinstance(self._worker, Worker):
             return self._fork_worker(self._worker, descriptor)
-        birth = self._worker.send(name, descriptor)
+        birth = self._worker.send(name, descriptor, plain=plain)
         self._births[birth.told] = birth
         self._unheard.append(birth)
         return None
 
     def _hear(self) -> None:
-        """Listen to what the nursery tells of workers, which most sandboxes end before."""
+        """Listen to what a nursery tells of workers, which most sandboxes end before."""
         for birth in self._unheard:
             self._poll.register(birth.told, select.POLLIN)
         self._unheard.clear()

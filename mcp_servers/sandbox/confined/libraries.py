@@ -11,7 +11,7 @@ from mcp_servers.sandbox.confined import gaps, memory
 from mcp_servers.sandbox.confined.worker import Worker
 
 ALWAYS = ("asyncio", "subprocess", "threading")
-"""What workers import where they use it: the zygote, which forks none, does without.
+"""What workers import where they use it. The zygote, and the nursery for plain code, do without.
 
 Each fork of a process that has `threading` begins with its hooks, which cost more than all the rest
 of forking a small one.
@@ -19,13 +19,20 @@ of forking a small one.
 
 ROOM = 32 << 20
 """Bytes of small objects that numpy, pandas and matplotlib are about to make."""
+ROOM_OF_PLAIN = 4 << 20
+"""Bytes of those that modules of the standard library make."""
 
 
-def loaded_worker(modules: Sequence[str]) -> Worker:
-    """Import modules and return what runs Python with them; what fails only its users miss."""
-    with memory.room(ROOM):
+def loaded_worker(modules: Sequence[str], room: int = ROOM) -> Worker:
+    """Import modules and return what runs Python with them; what fails only its users miss.
+
+    Args:
+        modules: Their names.
+        room: Bytes of small objects that they are about to make.
+    """
+    with memory.room(room):
         worker = Worker()
-        for module in (*ALWAYS, *modules):
+        for module in modules:
             try:
                 importlib.import_module(module)
             except Exception:  # whatever a library raises when it cannot be imported

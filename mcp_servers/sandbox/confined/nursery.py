@@ -1,7 +1,8 @@
-"""The nursery: a large process with the libraries loaded, whose forks join sandboxes as workers.
+"""A nursery: a process with libraries loaded, whose forks join sandboxes as workers.
 
 Sandboxes' first processes are forked from the zygote, which is small, and ask here for a worker
-(birth.py): what is forked twice for each sandbox is large only once.
+(birth.py): what is forked twice for each sandbox is large only once. There are two: plain code gets
+its worker from one that is small itself.
 """
 
 from __future__ import annotations
@@ -125,10 +126,10 @@ class Nursery:
         self._worker.serve_to_the_end(server)
 
 
-def run(asked: socket.socket, steps: Joining, modules: Sequence[str]) -> NoReturn:
-    """Become the nursery, in a fork of the zygote."""
+def run(asked: socket.socket, steps: Joining, modules: Sequence[str], room: int) -> NoReturn:
+    """Become a nursery, in a fork of the zygote; see libraries.loaded_worker."""
     try:
-        worker = libraries.loaded_worker(modules)
+        worker = libraries.loaded_worker(modules, room)
         leader.take_environment(steps.home, steps.temporary)
         # In its sandbox a fork is seen before it is confined; nobody may look into it.
         steps.confine_nursery()

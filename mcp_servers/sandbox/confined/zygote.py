@@ -1,4 +1,4 @@
-"""The zygote: `python -I zygote.py FD`. It forks sandboxes, and the nursery that forks workers.
+"""The zygote: `python -I zygote.py FD`. It forks sandboxes, and the nurseries that fork workers.
 
 It is started by the server with an empty environment and the one socket FD, and it is told nothing
 but folders, limits and names of libraries: no secret is ever here, so none can be found in what is
@@ -20,8 +20,8 @@ from typing import NoReturn
 
 # -I leaves the project off the path, where foreign code shall not find it either.
 sys.path.insert(0, str(Path(__file__).parents[3]))
-from mcp_servers.sandbox.confined import children, frames, libraries, nursery, root
-from mcp_servers.sandbox.confined.birth import Request
+from mcp_servers.sandbox.confined import children, frames, leader, libraries, nursery, root
+from mcp_servers.sandbox.confined.birth import Nurseries, Request
 from mcp_servers.sandbox.confined.children import Children
 from mcp_servers.sandbox.confined.fallback import Fallback
 from mcp_servers.sandbox.confined.first import First
@@ -42,39 +42,46 @@ LEVELS: dict[str, Callable[[Sequence[str], str, Sequence[bytes]], Steps]] = {
 
 
 class Zygote:
-    """Forks sandboxes until the server, or the nursery, is gone.
+    """Forks sandboxes until the server, or a nursery, is gone.
 
     Args:
         control: The server.
         steps: What to do on this level.
         modules: The libraries that workers have at hand.
+        plain: The modules that those for plain code have.
     """
 
-    def __init__(self, control: socket.socket, steps: Steps, modules: Sequence[str]) -> None:
+    def __init__(
+        self, control: socket.socket, steps: Steps, modules: Sequence[str], plain: Sequence[str]
+    ) -> None:
         self._control = control
         self._steps = steps
         self._names: dict[int, str] = {}
-        self._nursery = 0
-        self._worker: Worker | socket.socket
+        self._nurseries: set[int] = set()
+        self._worker: Worker | Nurseries
+        modules = (*libraries.ALWAYS, *modules)
         worker = None
         if isinstance(steps, Joining):
-            self._worker = self._start_nursery(steps, modules)
+            self._worker = Nurseries(
+                self._start_nursery(steps, modules, libraries.ROOM),
+                self._start_nursery(steps, plain, libraries.ROOM_OF_PLAIN),
+            )
         else:
             self._worker = worker = libraries.loaded_worker(modules)
         self._fill = libraries.settle(worker)
 
-    def _start_nursery(self, steps: Joining, modules: Sequence[str]) -> socket.socket:
+    def _start_nursery(self, steps: Joining, modules: Sequence[str], room: int) -> socket.socket:
         asking, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._nursery = os.fork()
-        if self._nursery == 0:
-            self._control.close()
-            asking.close()
-            nursery.run(asked, steps, modules)
+        pid = os.fork()
+        if pid == 0:
+            leader.keep_only(asked.fileno())
+            nursery.run(asked, steps, modules, room)
+        self._nurseries.add(pid)
         asked.close()
         return asking
 
     def serve(self) -> None:
-        """Answer until the server closes its end, or the nursery has ended."""
+        """Answer until the server closes its end, or a nursery has ended."""
         children.heed()
         ended = Children()
         poll = select.poll()
@@ -86,7 +93,7 @@ class Zygote:
                     self._obey_next()
                     continue
                 for pid, _ in ended.collect():
-                    if pid == self._nursery:
+                    if pid in self._nurseries:
                         return
                     name = self._names.pop(pid, None)
                     if name is not None:
@@ -153,7 +160,7 @@ def main() -> None:
         control, {"entered": steps.name, "promises": steps.promises(), "users": steps.first_user()}
     )
     try:
-        Zygote(control, steps, start["modules"]).serve()
+        Zygote(control, steps, start["modules"], start["plain"]).serve()
     except (EOFError, OSError):
         return  # the server is gone; what was forked here goes with us
 

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from mcp_servers.sandbox import plain
 from mcp_servers.sandbox.confined import filters
 from mcp_servers.sandbox.confined import site as sites
 from mcp_servers.sandbox.confined.frames import Message
@@ -214,6 +215,7 @@ class ZygoteLevel:
             "trees": sites.trees(),
             "workspaces": str(self._workspaces),
             "modules": self._modules,
+            "plain": plain.MODULES,
         }
         try:
             entered = await zygote.ask(start)
