@@ -49,6 +49,7 @@ class Folders:
         self._numbers = {user - user_of(0) for user in records.users()}
         self._removals = ThreadPoolExecutor(REMOVALS, "removals")
         self._spares: deque[Record] = deque()
+        self._coming = 0
         self._over = False
 
     async def make(self, owner: str, ttl_s: float) -> Record:
@@ -84,14 +85,17 @@ class Folders:
 
         It must not be cancelled.
         """
-        room = 0 if record.lasting or over or self._over else SPARES - len(self._spares)
+        waiting = len(self._spares) + self._coming
+        room = 0 if record.lasting or over or self._over else max(0, SPARES - waiting)
         if room and record.is_as_remembered():
             self._spares.append(record)
             return
         coming = [self._draw("", KEEP_S) for _ in range(min(room, _AT_A_TIME))]
+        self._coming += len(coming)
         act = partial(self._replace, record, over, coming)
         # In fewer turns of the loop than anyio needs.
         made = await asyncio.get_running_loop().run_in_executor(self._removals, act)
+        self._coming -= len(coming)
         record.close()
         self._numbers.discard(record.facts.number)
         self._numbers.difference_update(facts.number for facts in coming[len(made) :])

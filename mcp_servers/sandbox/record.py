@@ -29,7 +29,9 @@ _SIZE = 2048
 _WITHIN = ("home", "tmp")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _TICK_NS = 20_000_000
-"""No kernel's times of change are coarser than half of that."""
+"""No kernel counts time in steps of more than half of that."""
+_FINE_NS = 1_000_000
+"""A file system whose times are multiples of that keeps coarser ones than the kernel gives it."""
 _YOUNG_S = 60.0
 """Age of a folder that may not be locked yet, since it was made a moment ago."""
 
@@ -94,12 +96,13 @@ class Record:
     def remember(self) -> None:
         """Remember how its folders are now, before anybody can change them.
 
-        Nothing is remembered of those that were made a moment ago: a change of theirs could have
-        the same time.
+        Nothing is remembered of those that were made a moment ago, or of which only whole seconds
+        are known: a change of theirs could have the same time.
         """
         times = self._read_times()
         old = all(changed < time.time_ns() - _TICK_NS for changed, _ in times)
-        self._times = times if old else []
+        fine = all(changed % _FINE_NS for changed, _ in times)
+        self._times = times if old and fine else []
 
     def is_as_remembered(self) -> bool:
         """Whether nobody did anything to its folders since, such as put a file there or list them.

@@ -189,7 +189,7 @@ class Sandbox:
                         self._confinement.end_now()
                         with anyio.move_on_after(END_S):
                             await self._confinement.wait_ended()
-                    self.gone = self.gone and self._confinement.ended
+                    self.gone = self.gone and self._confinement.gone
                     self._confinement = None
                 self._lingering.close()
                 for command in self.commands.values():

@@ -18,6 +18,9 @@ class Confinement(Protocol):
     control: socket.socket
     """Speaks with the sandbox's first process (confined/first.py). Closing it ends the sandbox."""
 
+    gone: bool
+    """Whether it was seen that nothing of it is left."""
+
     async def wait_ended(self) -> None:
         """Wait until nothing that ran there is left. May be asked again."""
         ...

@@ -41,6 +41,7 @@ class Forked:
         self.control = control
         self._end_now = end_now
         self._ended = anyio.Event()
+        self.gone = False
 
     async def wait_ended(self) -> None:
         """See Confinement."""
@@ -55,8 +56,9 @@ class Forked:
         """See Confinement."""
         self._end_now()
 
-    def note_end(self) -> None:
-        """Note that nothing of it is left."""
+    def note_end(self, *, seen: bool) -> None:
+        """Note that it has ended, and whether the zygote saw that nothing of it is left."""
+        self.gone = seen
         self._ended.set()
 
 
@@ -133,7 +135,7 @@ class Zygote:
         if sandbox is not None:
             if "fault" in message:
                 log.error("level %s forks no sandbox: %s", self._level, message["fault"])
-            sandbox.note_end()
+            sandbox.note_end(seen=True)
 
     async def end(self) -> None:
         """End it, and with it everything that was forked from it. Safe to call twice."""
@@ -145,7 +147,7 @@ class Zygote:
             self._process.kill()
             await anyio.to_thread.run_sync(self._process.wait)
         for sandbox in self._sandboxes.values():
-            sandbox.note_end()
+            sandbox.note_end(seen=False)
         self._sandboxes.clear()
 
 

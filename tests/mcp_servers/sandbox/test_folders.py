@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -129,6 +130,41 @@ async def test_one_that_was_made_a_moment_ago_is_not(folders: Folders, records: 
     record = await folders.take()
     await folders.delete(record)
     assert record.folder not in there(records)
+    await folders.end()
+
+
+@pytest.mark.usefixtures("old")
+async def test_none_is_where_only_whole_seconds_are_known(
+    folders: Folders, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on ext4 with small inodes, and over some networks."""
+    monkeypatch.setattr(Record, "_read_times", lambda _: [(3_000_000_000, 5)])
+    record = await folders.take()
+    await folders.delete(record)
+    assert record.folder not in there(records)
+    await folders.end()
+
+
+@pytest.mark.usefixtures("old")
+async def test_few_wait_though_many_are_left_untouched_at_once(
+    folders: Folders, records: Records
+) -> None:
+    taken = [await folders.take() for _ in range(3 * SPARES)]
+    async with asyncio.TaskGroup() as tasks:
+        for record in taken:
+            tasks.create_task(folders.delete(record))
+    assert len(there(records)) == SPARES
+    await folders.end()
+
+
+async def test_few_are_made_though_many_are_deleted_at_once(
+    folders: Folders, records: Records
+) -> None:
+    taken = [await folders.take() for _ in range(3 * SPARES)]
+    async with asyncio.TaskGroup() as tasks:
+        for record in taken:
+            tasks.create_task(folders.delete(record))
+    assert len(there(records)) == SPARES
     await folders.end()
 
 
