@@ -22,8 +22,17 @@ def mark_this_run() -> None:
 
 
 def descendants() -> set[int]:
-    """Return the living processes that descend from this run, without this process."""
+    """Return the living processes that descend from this run, without this process.
+
+    Raises:
+        RuntimeError: this run has no mark, and all of the machine would seem to descend from it.
+    """
     mark = b" %d " % resource.getrlimit(resource.RLIMIT_MSGQUEUE)[0]
+    if (
+        mark
+        in Path("/proc/1/limits").read_bytes().partition(b"Max msgqueue")[2].partition(b"\n")[0]
+    ):
+        raise RuntimeError("mark_this_run() was not called")
     found = set()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():

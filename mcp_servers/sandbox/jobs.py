@@ -62,7 +62,7 @@ class Jobs:
             raise Gone
 
     async def start(self, do: str, descriptors: Sequence[int], **more: object) -> Job:
-        """Start a job with some descriptors, once the sandbox is ready.
+        """Ask for a job with some descriptors, which starts once the sandbox is ready.
 
         Raises:
             Gone: the sandbox has ended.

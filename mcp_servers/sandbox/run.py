@@ -84,7 +84,8 @@ class Run:
         elif killed:
             self.fail("killed", "ProcessKilled", KILLED_FOR.get(killed, "It was ended."))
         elif exit_code is None:
-            self.fail("killed", "ProcessKilled", "Its process was ended.")
+            what = "The sandbox ended while the code ran, which may have run in part."
+            self.fail("killed", "ProcessKilled", what)
         elif exit_code < 0:
             what = f"The process was ended by signal {-exit_code}."
             self.fail("killed", "ProcessKilled", what)

@@ -86,7 +86,8 @@ class Request:
             plain: It will run plain code.
 
         Raises:
-            OSError: the nursery is gone.
+            EOFError: the nursery is gone.
+            OSError: there is no room for it.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         told, given = ours.detach(), [theirs.detach()]
@@ -94,6 +95,9 @@ class Request:
             given += linux.namespaces()
             nursery = self._nurseries.plain if plain else self._nurseries.whole
             descriptors.send(nursery, self._message, [connection, *given])
+        except ConnectionError:
+            os.close(told)
+            raise EOFError from None
         except BaseException:
             os.close(told)
             raise

@@ -222,8 +222,12 @@ class First:
                     self._end_named(birth.name, what)
             case "fault", why:
                 birth.fault = why
-            case _, code:
-                self._bury(birth, descriptor, int(code or children.ENDED_UNSEEN))
+            case "exit", code:
+                self._bury(birth, descriptor, int(code))
+            case _ if birth.fault:
+                self._bury(birth, descriptor, children.ENDED_UNSEEN)
+            case _:
+                raise EOFError  # the nursery is gone, and nobody can tell how its workers ended
 
     def _bury(self, birth: Birth, descriptor: int, code: int) -> None:
         self._poll.unregister(birth.told)

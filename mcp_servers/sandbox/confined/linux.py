@@ -242,9 +242,10 @@ def drop_capabilities() -> None:
 
 
 def lock_capabilities() -> None:
-    """Have no program give capabilities, not even to root, whatever this process executes.
+    """Have this process, and what it executes, gain no capability by being, or becoming, root.
 
     One call for what dropping the bounding set takes forty, each of which makes new credentials.
+    Capabilities of files are kept away by `stay_unprivileged`, and by mounts without them.
 
     Raises:
         OSError: the kernel refused.

@@ -123,6 +123,7 @@ class Namespaces:
             if pid != 0:
                 os.setresuid(-1, user, -1)
                 os.setresgid(-1, group, -1)
+                linux.die_with_parent()  # forgotten by the kernel with a change of users
         return pid
 
     def confine(self, site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 from pathlib import Path
 
@@ -71,3 +72,22 @@ async def test_a_nurserys_death_loses_variables_and_nothing_else(
         assert done.stdout == "here False\n"
         assert "The variables of this sandbox are gone" in done.note
         assert done.note != WORKER_ENDED
+
+
+async def test_a_nurserys_death_does_not_look_like_an_end_of_the_codes_own(tmp_path: Path) -> None:
+    before = leaks.descendants()
+    async with standing(settings(tmp_path)) as tools:
+        nursery, _ = nurseries_of(tools, before)[0]
+        async with opened(tools) as sandbox:
+            code = "import time\nprint('begun')\nopen('begun', 'w').close()\ntime.sleep(60)"
+            running = asyncio.create_task(sandbox.python(code, LIMIT))
+            await eventually(Path(f"{sandbox.site.workspace}/home/begun").exists)
+            leaks.kill(nursery)
+            lost = await running
+        assert lost.stdout == "begun\n"
+        assert lost.error_kind == "killed"
+        assert lost.error is not None
+        assert lost.error["value"] == (
+            "The sandbox ended while the code ran, which may have run in part."
+        )
+        assert not sandbox.gone
