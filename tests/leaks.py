@@ -28,10 +28,8 @@ def descendants() -> set[int]:
         RuntimeError: this run has no mark, and all of the machine would seem to descend from it.
     """
     mark = b" %d " % resource.getrlimit(resource.RLIMIT_MSGQUEUE)[0]
-    if (
-        mark
-        in Path("/proc/1/limits").read_bytes().partition(b"Max msgqueue")[2].partition(b"\n")[0]
-    ):
+    usual = Path("/proc/1/limits").read_bytes().partition(b"Max msgqueue")[2]
+    if mark in usual.partition(b"\n")[0]:
         raise RuntimeError("mark_this_run() was not called")
     found = set()
     for entry in Path("/proc").iterdir():
