@@ -107,7 +107,7 @@ class First:
         self._poll.register(ended.descriptor, select.POLLIN)
         self._poll.register(self._control, select.POLLIN)
         while True:
-            wait = self._watch.wait_s(bool(self._jobs or self._unheard))
+            wait = self._watch.wait_s(running=bool(self._jobs or self._unheard))
             ready = {fd for fd, _ in self._poll.poll(None if wait is None else wait * 1000)}
             if ended.descriptor in ready:
                 for pid, code in ended.collect():
@@ -116,7 +116,7 @@ class First:
                 self._attend(birth)
             if self._control.fileno() in ready:
                 self._obey_next()
-            if not ready:
+            if self._unheard and not self._watch.wait_s(running=True):
                 self._hear()
             if self._jobs:
                 self._look()

@@ -89,7 +89,7 @@ class Watch:
         self._next = 0.0
         self._next_disk = 0.0
 
-    def wait_s(self, running: bool) -> float | None:
+    def wait_s(self, *, running: bool) -> float | None:
         """Return how long to wait until the next look, in seconds; None for ever."""
         if not running:
             return None
