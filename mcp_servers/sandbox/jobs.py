@@ -61,6 +61,16 @@ class Jobs:
         if not self._is_ready:
             raise Gone
 
+    async def why_not_ready(self) -> str:
+        """Return why it will not be; nothing if nobody said so, or it is ready."""
+        try:
+            await self.ready()
+        except LevelFault as fault:
+            return str(fault)
+        except (Gone, TimeoutError):
+            pass
+        return ""
+
     async def start(self, do: str, descriptors: Sequence[int], **more: object) -> Job:
         """Ask for a job with some descriptors, which starts once the sandbox is ready.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import anyio
 
@@ -31,6 +32,7 @@ BACKGROUND = 4 << 20
 VARIABLES_GONE = "[NOTE]: The variables of this sandbox are gone, its files are not: "
 RESTARTED = VARIABLES_GONE + "it was restarted."
 WORKER_ENDED = VARIABLES_GONE + "its Python process was ended."
+T = TypeVar("T")
 _NOT_OPENED = (LevelFault, Gone, TimeoutError)
 
 
@@ -76,14 +78,7 @@ class Sandbox:
         Raises:
             CannotRun: it cannot be had.
         """
-        for tries_left in (1, 0):
-            jobs = None
-            try:
-                jobs = await self._jobs_here()
-                await jobs.ready()
-                return
-            except _NOT_OPENED as error:
-                await self._give_up(jobs, error, tries_left)
+        await self._with_jobs(Jobs.ready)
 
     async def python(self, code: str, limit: TimeLimit, *, last: bool = False) -> Run:
         """Run a block of Python, after those that were sent before; cancelled, it is stopped.
@@ -101,7 +96,8 @@ class Sandbox:
             run = Run()
             outputs = _outputs()
             try:
-                await self._run_block(run, {"code": code, "last": last}, outputs, limit)
+                block = {"code": code, "last": last}
+                await self._with_jobs(lambda jobs: self._run(run, block, outputs, jobs, limit))
                 outputs.hand_over()  # not before, since the loop would be told of each pipe's end
                 run.take_output(outputs.stdout, outputs.stderr)
             finally:
@@ -217,21 +213,29 @@ class Sandbox:
             self._jobs = Jobs(self._first)
             return self._jobs
 
-    async def _give_up(self, jobs: Jobs | None, error: Exception, tries_left: int) -> None:
-        """End what was not opened.
+    async def _with_jobs(self, act: Callable[[Jobs], Awaitable[T]]) -> T:
+        """Do something there; and if nothing was there to do it, open it anew and do it again.
 
         Raises:
-            CannotRun: it is not worth another try.
+            CannotRun: nothing was there twice, or the sandbox was closed.
         """
-        if jobs is not None and jobs is self._jobs:
-            await self._end()
-        if self._closed:
-            raise CannotRun("the sandbox was closed") from None
-        if not tries_left:
-            raise CannotRun(f"no sandbox could be opened: {error}") from None
+        why = "it ended; try again"
+        for _ in range(2):
+            jobs = None
+            try:
+                jobs = await self._jobs_here()
+                return await act(jobs)
+            except _NOT_OPENED as error:
+                why = str(error) or why
+                if jobs is not None and isinstance(error, Gone):
+                    why = await jobs.why_not_ready() or why
+                if jobs is not None and jobs is self._jobs:
+                    await self._end()
+                if self._closed:
+                    raise CannotRun("the sandbox was closed") from None
+        raise CannotRun(f"no sandbox could be opened: {why}")
 
-    async def _ready_worker(self, *, plain: bool) -> Job:
-        jobs = await self._jobs_here()
+    async def _ready_worker(self, jobs: Jobs, *, plain: bool) -> Job:
         worker, job = self._worker, self._worker_job
         if worker is not None and job is not None:
             if worker.is_idle() and not job.ended.is_set():
@@ -239,7 +243,7 @@ class Sandbox:
             # It ended after its last report, or says what it was not asked: the code meddled.
             if not job.ended.is_set() and not await jobs.end(job):
                 await self._end()
-                jobs = await self._jobs_here()
+                raise Gone
         self._lose_worker()
         if self._had_variables:
             self._note, self._had_variables = WORKER_ENDED, False
@@ -247,47 +251,33 @@ class Sandbox:
         with theirs:
             worker = Conversation(ours)
             try:
-                _, job = await self._start("python", [theirs.fileno()], plain=plain)
+                job = await jobs.start("python", [theirs.fileno()], plain=plain)
             except BaseException:
                 worker.close()
                 raise
         self._worker, self._worker_job = worker, job
         return job
 
-    async def _start(self, do: str, descriptors: Sequence[int], **more: object) -> tuple[Jobs, Job]:
-        for _ in range(2):
-            try:
-                jobs = await self._jobs_here()
-                return jobs, await jobs.start(do, descriptors, **more)
-            except (LevelFault, Gone):
-                # It died unnoticed, and nothing was started. Its files are there, so it is opened.
-                await self._end()
-        raise CannotRun("the sandbox ended; try again")
-
     def _lose_worker(self) -> None:
         if self._worker is not None:
             self._worker.close()
             self._worker = self._worker_job = None
 
-    async def _run_block(
-        self, run: Run, block: Message, outputs: Outputs, limit: TimeLimit
+    async def _run(
+        self, run: Run, block: Message, outputs: Outputs, jobs: Jobs, limit: TimeLimit
     ) -> None:
         """Run a block in the worker, which is had first.
 
         Raises:
-            CannotRun: it was not run.
+            LevelFault, Gone, TimeoutError: nothing ran.
         """
-        for tries_left in (1, 0):
-            jobs, had_variables = None, self._had_variables
-            try:
-                job = await self._ready_worker(plain=block["last"] and is_plain(block["code"]))
-                jobs, had_variables = self._jobs, self._had_variables
-                self._had_variables = True
-                await self._exchange(run, block, outputs, job, limit)
-                return
-            except _NOT_OPENED as error:
-                self._had_variables = had_variables
-                await self._give_up(jobs, error, tries_left)
+        job = await self._ready_worker(jobs, plain=block["last"] and is_plain(block["code"]))
+        had_variables, self._had_variables = self._had_variables, True
+        try:
+            await self._exchange(run, block, outputs, job, limit)
+        except _NOT_OPENED:
+            self._had_variables = had_variables
+            raise
 
     async def _exchange(
         self, run: Run, block: Message, outputs: Outputs, job: Job, limit: TimeLimit
@@ -366,10 +356,13 @@ class Sandbox:
         run.take_end(job.exit_code, job.killed, job.fault)
 
     async def _start_command(self, line: str, outputs: Outputs) -> tuple[Jobs, Job]:
-        await self.open()
-        jobs, job = await self._start("command", outputs.writers, command=line)
+        async def start(jobs: Jobs) -> tuple[Jobs, Job]:
+            await jobs.ready()
+            return jobs, await jobs.start("command", outputs.writers, command=line)
+
+        started = await self._with_jobs(start)
         outputs.hand_over()
-        return jobs, job
+        return started
 
     @asynccontextmanager
     async def _stopping(self, jobs: Jobs, job: Job) -> AsyncIterator[None]:

@@ -125,8 +125,11 @@ async def test_one_that_was_touched_is_not(
     await folders.end()
 
 
-async def test_one_that_was_made_a_moment_ago_is_not(folders: Folders, records: Records) -> None:
+async def test_one_that_was_made_a_moment_ago_is_not(
+    folders: Folders, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is done to it at once may have the same time."""
+    monkeypatch.setattr("mcp_servers.sandbox.record._TICK_NS", 60_000_000_000)
     record = await folders.take()
     await folders.delete(record)
     assert record.folder not in there(records)

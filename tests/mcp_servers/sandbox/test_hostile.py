@@ -162,7 +162,9 @@ async def test_a_forged_report_harms_its_own_sandbox_only(
         code = f"{FORGE}\nforge({json!r}.encode(), {texts!r}.encode())"
         assert isinstance(await sandbox.python(code, LIMIT), Run)
         assert (await other.python("6 * 7", LIMIT)).results == ["42"]
-        assert (await sandbox.python("6 * 7", LIMIT)).results == ["42"]
+        # The first may reach the worker that is about to end.
+        again = [(await sandbox.python("6 * 7", LIMIT)).results for _ in range(2)]
+        assert again[-1] == ["42"]
 
 
 async def test_values_without_end_are_cut_and_the_variables_stay(tools: Tools) -> None:
@@ -298,11 +300,11 @@ async def test_a_worker_that_is_stopped_while_it_is_born_takes_nothing_with_it(
         name, _ = await sandbox.start_command(f"exec python3 -S -c '{STOP_OTHERS}'")
         begun = Path(sandbox.site.workspace, "home/begun")
         await eventually(begun.exists)
-        ended = [
-            (await sandbox.python("1", TimeLimit(0.3, 0.2))).error_kind == "timeout"
-            for _ in range(5)
-        ]
-        assert any(ended)
+        for _ in range(40):
+            if (await sandbox.python("1", TimeLimit(0.3, 0.2))).error_kind == "timeout":
+                break
+        else:
+            pytest.fail("it stopped none")
         assert sandbox.commands[name].running
 
 
