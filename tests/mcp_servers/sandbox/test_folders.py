@@ -148,21 +148,12 @@ async def test_none_is_where_only_whole_seconds_are_known(
     await folders.end()
 
 
-@pytest.mark.usefixtures("old")
-async def test_few_wait_though_many_are_left_untouched_at_once(
-    folders: Folders, records: Records
+@pytest.mark.parametrize("tick_ns", [0, 60_000_000_000])
+async def test_few_wait_though_many_end_at_once(
+    folders: Folders, records: Records, monkeypatch: pytest.MonkeyPatch, tick_ns: int
 ) -> None:
-    taken = [await folders.take() for _ in range(3 * SPARES)]
-    async with asyncio.TaskGroup() as tasks:
-        for record in taken:
-            tasks.create_task(folders.delete(record))
-    assert len(there(records)) == SPARES
-    await folders.end()
-
-
-async def test_few_are_made_though_many_are_deleted_at_once(
-    folders: Folders, records: Records
-) -> None:
+    """Whether those that end are handed on, or others are made for them."""
+    monkeypatch.setattr("mcp_servers.sandbox.record._TICK_NS", tick_ns)
     taken = [await folders.take() for _ in range(3 * SPARES)]
     async with asyncio.TaskGroup() as tasks:
         for record in taken:
