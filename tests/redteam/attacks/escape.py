@@ -286,7 +286,7 @@ for path in ['/dev/console', '/dev/tty0', '/dev/tty1', *map(str, Path('/dev/pts'
         "sweep-the-tree",
         Promise.FILES,
         'timeout 15 grep -rhs --binary-files=without-match -o "canary-[a-z_]*-[0-9a-f]*" '
-        '/tmp /var/tmp /home /mnt /opt /srv /run/user "$HOST_FOLDER" "$PLATFORM_FOLDER"; true',
+        '"$HOST_FOLDER" "$PLATFORM_FOLDER" /tmp /var/tmp /home /mnt /opt /srv /run/user; true',
         shows("host_file"),
         shows("other_key"),
         shows("home"),
