@@ -80,10 +80,7 @@ def of_first() -> bytes:
     Raises:
         OSError: libseccomp refused.
     """
-    rules = _rules()
-    _refuse(rules, _CONFINING)
-    _refuse_namespaces(rules)
-    return _export(rules)
+    return _of_confined(_CONFINING)
 
 
 def of_nursery() -> bytes:
@@ -92,10 +89,7 @@ def of_nursery() -> bytes:
     Raises:
         OSError: libseccomp refused.
     """
-    rules = _rules()
-    _refuse(rules, _CONFINING - {"setns"})
-    _refuse_namespaces(rules)
-    return _export(rules)
+    return _of_confined(_CONFINING - {"setns"})
 
 
 def of_worker() -> bytes:
@@ -106,6 +100,13 @@ def of_worker() -> bytes:
     """
     rules = _rules()
     _refuse(rules, ("setns",))
+    return _export(rules)
+
+
+def _of_confined(refused: Iterable[str]) -> bytes:
+    rules = _rules()
+    _refuse(rules, refused)
+    _refuse_namespaces(rules)
     return _export(rules)
 
 

@@ -24,12 +24,17 @@ def nurseries_of(tools: Tools, before: set[int]) -> list[tuple[int, int]]:
         pytest.skip("there is no nursery")
     found = []
     for pid in leaks.descendants() - before:
-        status = Path(f"/proc/{pid}/status").read_text()
-        ids = [int(it) for it in status.partition("NSpid:")[2].splitlines()[0].split()]
+        ids = inner_of(pid)
         if len(ids) == 2 and ids[1] != 1:
             found.append((ids[0], ids[1]))
     whole, plain = sorted(found, key=lambda pids: pids[1])
     return [whole, plain]
+
+
+def inner_of(pid: int) -> list[int]:
+    """Return a process's pid here, and in each of the process ids that it is in."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return [int(it) for it in status.partition("NSpid:")[2].splitlines()[0].split()]
 
 
 def held(pid: int) -> list[str]:
@@ -100,3 +105,17 @@ async def test_a_nurserys_death_does_not_look_like_an_end_of_the_codes_own(tmp_p
             "The sandbox ended while the code ran, which may have run in part."
         )
         assert not sandbox.gone
+
+
+async def test_the_zygote_ends_with_its_parent_though_it_changed_users(tmp_path: Path) -> None:
+    before = leaks.descendants()
+    async with standing(settings(tmp_path)) as tools:
+        nurseries_of(tools, before)  # or there is no parent
+        async with tools.sandboxes.thrown_away() as sandbox:
+            assert (await sandbox.python("1", LIMIT, last=True)).results == ["1"]
+        pids = {pid: inner_of(pid) for pid in leaks.descendants() - before}
+        [parent] = [pid for pid, inner in pids.items() if len(inner) == 1]
+        [zygote] = [pid for pid, inner in pids.items() if inner[1:] == [1]]
+        leaks.kill(parent)
+        # Nobody else ends it meanwhile: the server's loop does not run.
+        assert leaks.ended(zygote, 3.0)
